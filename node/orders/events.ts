@@ -1,0 +1,79 @@
+import type { CaptureMode, Customer, OrderLine } from './order.ts';
+
+/**
+ * Facts about an order, as the journal keeps them. A fact is never changed or withdrawn by another arriving
+ * earlier or later: the order is a fold over the *set* (see fold.ts).
+ */
+export type OrderFact =
+  | {
+      readonly type: 'registered';
+      readonly data: {
+        readonly customer: Customer;
+        readonly currency: string;
+        readonly total: number;
+        readonly lines: readonly OrderLine[];
+        readonly method: string;
+        readonly capture: CaptureMode;
+        readonly fingerprint: string;
+      };
+    }
+  /** This registration lost its claim to another: as if it had never been. */
+  | { readonly type: 'withdrawn'; readonly data: Record<string, never> }
+  /** Its client was told 503: it waits for a retry and is not driven until one comes. */
+  | { readonly type: 'deferred'; readonly data: { readonly reason: string } }
+  | { readonly type: 'adopted'; readonly data: Record<string, never> }
+  | { readonly type: 'takenOver'; readonly data: { readonly from: string } }
+  | {
+      readonly type: 'paid';
+      readonly data: {
+        readonly mode: 'authorized' | 'captured';
+        readonly intent: string;
+        readonly attempt: number;
+      };
+    }
+  | {
+      readonly type: 'paymentRefused';
+      readonly data: { readonly code: string; readonly declineCode?: string; readonly intent?: string };
+    }
+  | { readonly type: 'reserved'; readonly data: { readonly expiresAt: number } }
+  | { readonly type: 'outOfStock'; readonly data: { readonly code: string; readonly sku?: string } }
+  | { readonly type: 'captured'; readonly data: { readonly intent: string } }
+  | { readonly type: 'captureRefused'; readonly data: { readonly code: string } }
+  /** The hold was gone when it was to be committed: expired, or released by a cancellation. */
+  | { readonly type: 'holdLost'; readonly data: { readonly code: string } }
+  | { readonly type: 'cancelRequested'; readonly data: Record<string, never> }
+  /** The money is back: an authorization voided, or a charge refunded. */
+  | {
+      readonly type: 'reversed';
+      readonly data: { readonly how: 'voided' | 'refunded'; readonly refund?: string };
+    }
+  | { readonly type: 'fulfilled'; readonly data: Record<string, never> }
+  | { readonly type: 'refunded'; readonly data: { readonly code: string } }
+  | { readonly type: 'failed'; readonly data: { readonly code: string } }
+  | { readonly type: 'cancelled'; readonly data: Record<string, never> }
+  | { readonly type: 'synced'; readonly data: { readonly revision: number } }
+  /** A function failed on this order; it is tried again later. For the audit trail only. */
+  | { readonly type: 'parked'; readonly data: { readonly code: string; readonly detail: string } };
+
+export type OrderFactType = OrderFact['type'];
+
+export interface EventHeader {
+  readonly orderId: string;
+  /** ms, by the clock of `node`. */
+  readonly at: number;
+  readonly node: string;
+  /** The function that decided it, and its module's SHA-256; absent when the host did. */
+  readonly function?: string;
+  readonly version?: string;
+  /** The event this one follows from, as `n1:42`. */
+  readonly cause?: string;
+  readonly traceparent?: string;
+  /** The registration this event builds on, as `n1:42`: what makes one of several the order's. */
+  readonly registration?: string;
+}
+
+/** What is written to the journal. */
+export type OrderEvent = EventHeader & OrderFact;
+
+/** An event with its place in the journal, `n1:42`: unique, and the tie-breaker of the fold. */
+export type RecordedEvent = OrderEvent & { readonly id: string };

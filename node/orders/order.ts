@@ -1,0 +1,59 @@
+/** The words of an order. Money is in integer minor units, time in ms since the epoch. */
+
+export type OrderState =
+  'registered' | 'paid' | 'reserved' | 'fulfilled' | 'refunded' | 'failed' | 'cancelled' | 'synced';
+
+export type Outcome = 'fulfilled' | 'refunded' | 'failed' | 'cancelled';
+
+/** `after-reserve`: authorize, hold stock, then capture. `immediate`: charge, hold stock, refund if there is none. */
+export type CaptureMode = 'after-reserve' | 'immediate';
+
+export interface OrderLine {
+  readonly sku: string;
+  readonly quantity: number;
+  readonly unitPrice: number;
+}
+
+export interface Customer {
+  readonly id: string;
+  readonly email: string;
+  readonly name?: string;
+  readonly address?: string;
+}
+
+export type PaymentStatus = 'pending' | 'authorized' | 'captured' | 'refused' | 'voided' | 'refunded';
+
+/** An order as its events tell it; what `GET /orders/{id}` answers. */
+export interface Order {
+  readonly id: string;
+  readonly state: OrderState;
+  readonly outcome?: Outcome;
+  /** Why it did not end as fulfilled, as a stable code such as `OUT_OF_STOCK` or `card_declined`. */
+  readonly reason?: string;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly customer: Customer;
+  readonly currency: string;
+  readonly total: number;
+  readonly lines: readonly OrderLine[];
+  readonly capture: CaptureMode;
+  readonly payment: {
+    readonly method: string;
+    readonly status: PaymentStatus;
+    readonly intent?: string;
+    readonly declineCode?: string;
+  };
+  /** A cancellation was accepted: the order will end `cancelled`. */
+  readonly cancelRequested: boolean;
+  /** The node that drives it now. */
+  readonly home: string;
+  /** Where its registration stands, as `n1:42`. */
+  readonly registration: string;
+  /** Hash of what was asked for; the same idempotency key with another one is refused. */
+  readonly fingerprint: string;
+  readonly traceparent?: string;
+}
+
+export function isEnded(order: Order): boolean {
+  return order.outcome !== undefined;
+}

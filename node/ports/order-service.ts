@@ -1,0 +1,71 @@
+import type { RecordedEvent } from '../orders/events.ts';
+import type { Order, OrderState } from '../orders/order.ts';
+
+/** What a well-formed `POST /orders` asks for; its shape was checked by the HTTP schema. */
+export interface PlaceOrder {
+  /** Undefined: the order id is drawn at random. */
+  readonly idempotencyKey?: string;
+  readonly customer: {
+    readonly id: string;
+    readonly email: string;
+    readonly name?: string;
+    readonly address?: string;
+  };
+  readonly currency: string;
+  readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
+  readonly payment: { readonly method: string };
+  readonly traceparent?: string;
+  /** Wait this long for the order to end; 0 answers once it is durable. */
+  readonly waitMs: number;
+}
+
+/** Every refusal of the order service. `http/problems.ts` maps codes to status and title. */
+export type Refusal =
+  | {
+      readonly code: 'UNKNOWN_SKU' | 'WRONG_CURRENCY' | 'INVALID_ORDER';
+      readonly detail: string;
+      readonly field: string;
+    }
+  /** A function refused with its own status (400–499), code and field. */
+  | {
+      readonly code: 'REFUSED_BY_FUNCTION';
+      readonly status: number;
+      readonly functionCode: string;
+      readonly detail: string;
+      readonly field: string;
+    }
+  | { readonly code: 'IDEMPOTENCY_KEY_REUSED'; readonly detail: string }
+  | {
+      readonly code:
+        | 'QUORUM_UNAVAILABLE'
+        | 'OVERLOADED'
+        | 'DRAINING'
+        | 'LEDGER_UNAVAILABLE'
+        | 'CATALOG_UNAVAILABLE'
+        | 'FUNCTION_FAILED';
+      readonly detail: string;
+      readonly retryAfterSeconds: number;
+    }
+  | { readonly code: 'ORDER_NOT_FOUND'; readonly detail: string }
+  | { readonly code: 'NOT_CANCELLABLE'; readonly detail: string; readonly state: OrderState };
+
+export type Answer<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };
+
+export interface OrderService {
+  place(
+    order: PlaceOrder,
+  ): Promise<Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>>;
+  find(orderId: string): Promise<Order | undefined>;
+  /** Undefined when the order is unknown here. Sorted by time, then id. */
+  events(orderId: string): Promise<readonly RecordedEvent[] | undefined>;
+  /** Newest first. `after` is the `next` of the page before. */
+  list(query: {
+    readonly state?: OrderState;
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<{ readonly orders: readonly Order[]; readonly next?: string }>;
+  cancel(orderId: string): Promise<Answer<Order>>;
+  /** A verified event of the payment provider: look the order's payment up again. */
+  paymentChanged(orderId: string): void;
+}

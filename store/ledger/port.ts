@@ -1,0 +1,129 @@
+import type { Cancel, NodeId } from '../environment.ts';
+
+export interface StockLine {
+  readonly sku: string;
+  /** Positive integer. */
+  readonly quantity: number;
+}
+
+/** Why units went back, or why an order that never held any is closed. The first reason given stands. */
+export type ReleaseReason = 'cancelled' | 'failed' | 'refunded' | 'abandoned';
+
+export type HoldAnswer =
+  | { readonly kind: 'held'; readonly expiresAt: number }
+  | { readonly kind: 'committed' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'released'; readonly reason: ReleaseReason }
+  | { readonly kind: 'refused'; readonly reason: 'OUT_OF_STOCK' | 'UNKNOWN_SKU'; readonly sku: string }
+  /** The same order id was held with other lines: a bug or an attack upstream. */
+  | { readonly kind: 'conflict' };
+
+export type CommitAnswer =
+  | { readonly kind: 'committed' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'released'; readonly reason: ReleaseReason }
+  /** There is no hold to commit: none was asked for, or it was refused. */
+  | { readonly kind: 'absent' };
+
+export type ReleaseAnswer =
+  /** Released, now or before; `reason` is the first one given. An order never seen is closed by this. */
+  { readonly kind: 'released'; readonly reason: ReleaseReason } | { readonly kind: 'committed' };
+
+export interface ProductRow {
+  readonly sku: string;
+  readonly name: string;
+  /** Minor units. */
+  readonly unitPrice: number;
+  /** ISO 4217. */
+  readonly currency: string;
+  /** Units in the system of record when it was read. */
+  readonly onHand: number;
+}
+
+export interface StockSync {
+  /** The system of record's clock at its snapshot, ms; a sync older than the last applied one is ignored. */
+  readonly takenAt: number;
+  /** New or changed rows. Rows that did not change may be left out. */
+  readonly products: readonly ProductRow[];
+  /** SKUs the system of record no longer lists: they stop selling. */
+  readonly removed: readonly string[];
+  /** Orders whose sale `onHand` already contains. Unknown or already counted ids are ignored. */
+  readonly applied: readonly string[];
+}
+
+export interface StockLevel extends ProductRow {
+  /** Committed, not yet contained in `onHand`. */
+  readonly sold: number;
+  readonly held: number;
+  /** onHand − sold − held; negative when the system of record reports fewer units than are promised. */
+  readonly available: number;
+}
+
+export type LedgerErrorCode = 'NO_LEADER' | 'TIMEOUT' | 'QUEUE_FULL' | 'CLOSED';
+
+/** The command's fate is unknown, unless the code is QUEUE_FULL. Every command may be sent again. */
+export class LedgerError extends Error {
+  readonly code: LedgerErrorCode;
+  constructor(code: LedgerErrorCode, detail: string) {
+    super(`${code}: ${detail}`);
+    this.name = 'LedgerError';
+    this.code = code;
+  }
+}
+
+/**
+ * Where stock is decided. Callers do not know where or how: a later version may answer from this node's own
+ * share. All commands are linearizable, idempotent by order id, and reject with LedgerError when undecided.
+ */
+export interface Ledger {
+  hold(hold: {
+    readonly orderId: string;
+    readonly fingerprint: string;
+    readonly lines: readonly StockLine[];
+    readonly ttlMs: number;
+  }): Promise<HoldAnswer>;
+  commit(orderId: string): Promise<CommitAnswer>;
+  release(orderId: string, reason: ReleaseReason): Promise<ReleaseAnswer>;
+  /** The first registration claimed for an order stands; the answer names it (as `n1:42`). */
+  claim(orderId: string, registration: string): Promise<{ readonly registration: string }>;
+  sync(sync: StockSync): Promise<{ readonly applied: boolean }>;
+  /** Back-office correction of `onHand` until the next sync reads the real figure. Idempotent by `id`. */
+  adjust(adjustment: {
+    readonly id: string;
+    readonly sku: string;
+    readonly delta: number;
+  }): Promise<{ readonly applied: boolean }>;
+
+  /** This node's copy. */
+  stock(sku: string): StockLevel | undefined;
+  stocks(): readonly StockLevel[];
+  /** Orders whose committed units `onHand` does not contain yet, by this node's copy. */
+  unappliedSales(): readonly string[];
+  /** `takenAt` of the last applied sync; 0 when there was none. */
+  lastSyncAt(): number;
+  /**
+   * Sum over SKUs of |onHand − available − held − sold|, with held and sold counted again from the orders.
+   * Always 0, or stock was made or lost.
+   */
+  conservationResidual(): number;
+
+  /**
+   * How fresh this node's copy is. `linearizable` only on the leader, under its lease and with everything
+   * committed applied; `asOf` is the leader's stamp (ms) on the last applied command.
+   */
+  freshness(): { readonly linearizable: boolean; readonly asOf: number };
+  status(): LedgerStatus;
+  /** Told when this node gains (lease held, all applied) or loses leadership. */
+  onLeadership(handler: (leading: boolean) => void): Cancel;
+}
+
+export interface LedgerStatus {
+  readonly role: 'leader' | 'follower' | 'candidate' | 'observer';
+  readonly leader?: NodeId;
+  readonly term: number;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  /** On the leader: the last index each member holds. */
+  readonly match: Readonly<Record<NodeId, number>>;
+}
