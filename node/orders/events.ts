@@ -23,6 +23,8 @@ export type OrderFact =
   | { readonly type: 'deferred'; readonly data: { readonly reason: string } }
   | { readonly type: 'adopted'; readonly data: Record<string, never> }
   | { readonly type: 'takenOver'; readonly data: { readonly from: string } }
+  /** Kept before the provider is asked: from here on money may have moved, whatever is heard. */
+  | { readonly type: 'paymentRequested'; readonly data: { readonly attempt: number } }
   | {
       readonly type: 'paid';
       readonly data: {

@@ -21,7 +21,9 @@ export interface Customer {
   readonly address?: string;
 }
 
-export type PaymentStatus = 'pending' | 'authorized' | 'captured' | 'refused' | 'voided' | 'refunded';
+/** `requested`: the provider was or may have been asked, its answer is not known yet. */
+export type PaymentStatus =
+  'pending' | 'requested' | 'authorized' | 'captured' | 'refused' | 'voided' | 'refunded';
 
 /** An order as its events tell it; what `GET /orders/{id}` answers. */
 export interface Order {

@@ -1,0 +1,81 @@
+import type { Effect, TriggerFact } from './effects.ts';
+import type { FoldedOrder } from './fold.ts';
+
+/**
+ * Which effects the host performs on an order in its present state, whatever a function asks. A function may
+ * choose a way; it can not skip the money, the stock or the end.
+ *
+ * T1  Goods leave (`order.fulfil`) only against captured money and held stock.
+ * T2  Money is taken only once, and given back only if it was taken or set aside.
+ * T3  Stock is held only against money that is at least authorized.
+ * T4  An order ends without goods only when no money of its customer is with the shop: never asked for, refused
+ *     or given back.
+ * T5  An ended order does nothing more.
+ */
+export type OrderEffect = Exclude<
+  Effect,
+  { type: 'order.register' | 'reply.refuse' | 'inventory.pull' | 'orders.push' }
+>;
+
+/** Why `effect` may not be performed now, or undefined when it may. */
+export function illegal(folded: FoldedOrder, effect: OrderEffect): string | undefined {
+  const { order, trigger } = folded;
+  const { status } = order.payment;
+  if (order.outcome !== undefined) return `the order has ended: ${order.outcome}`;
+  switch (effect.type) {
+    case 'payment.authorize':
+      return unless(order.capture === 'after-reserve', 'this order is charged at once') ?? unasked();
+    case 'payment.charge':
+      return unless(order.capture === 'immediate', 'this order is authorized first') ?? unasked();
+    case 'stock.hold':
+      return (
+        unless(status === 'authorized' || status === 'captured', `payment is ${status}`) ??
+        unless(trigger === 'paid', `stock is decided: ${String(trigger)}`)
+      );
+    case 'payment.capture':
+      return (
+        unless(status === 'authorized', `payment is ${status}`) ??
+        unless(trigger === 'reserved', 'no stock is held for this order')
+      );
+    case 'payment.reverse':
+      return unless(status === 'authorized' || status === 'captured', `payment is ${status}`);
+    case 'order.fulfil':
+      return (
+        unless(status === 'captured', `payment is ${status}`) ??
+        unless(trigger === 'captured' || trigger === 'reserved', 'no stock is held for this order')
+      );
+    case 'order.refund':
+      return unless(status === 'voided' || status === 'refunded', `payment is ${status}`);
+    case 'order.fail':
+      return unless(status === 'refused' || status === 'pending', `payment is ${status}`);
+    case 'order.cancel':
+      return (
+        unless(order.cancelRequested, 'nobody asked to cancel it') ??
+        unless(
+          status === 'pending' || status === 'refused' || status === 'voided' || status === 'refunded',
+          `payment is ${status}`,
+        )
+      );
+  }
+
+  function unasked(): string | undefined {
+    return unless(status === 'pending' || status === 'requested', `payment is ${status}`);
+  }
+}
+
+function unless(condition: boolean, why: string): string | undefined {
+  return condition ? undefined : why;
+}
+
+/** All facts that call a function, for checks that each has one. */
+export const TRIGGER_FACTS: readonly TriggerFact[] = [
+  'registered',
+  'paid',
+  'paymentRefused',
+  'reserved',
+  'captured',
+  'captureRefused',
+  'outOfStock',
+  'holdLost',
+  'reversed',
+];
