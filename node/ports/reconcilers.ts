@@ -1,0 +1,55 @@
+/** A reconciler: a scheduled job that moves truth between Freehold and the system of record. */
+export interface ReconcilerStatus {
+  /** `inbound` reads catalogue and inventory, `outbound` delivers what became of orders. */
+  readonly name: string;
+  /** A run is under way on this node. */
+  readonly running: boolean;
+  /** Times in ms since the epoch, by this node's clock. Absent before the first run here. */
+  readonly lastRunAt?: number;
+  readonly lastSuccessAt?: number;
+  /** Why the last run failed; absent when it succeeded. Holds no personal data and no secret. */
+  readonly lastError?: string;
+  /** How far behind: since the last applied read (inbound), or the age of the oldest unsent outcome (outbound). */
+  readonly lagSeconds: number;
+  /** Outcomes that the system of record does not have yet; 0 for `inbound`. */
+  readonly pending: number;
+  /** What the system of record refused, newest first, at most 100: tried again by the next manual run. */
+  readonly parked: readonly ParkedOrder[];
+}
+
+export interface ParkedOrder {
+  readonly orderId: string;
+  readonly reason: string;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
+/** What one run did. */
+export interface ReconcilerReport {
+  readonly name: string;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  /** Products read (inbound) or outcomes delivered (outbound). */
+  readonly processed: number;
+  /** Outcomes refused by the system of record in this run. */
+  readonly parked: number;
+  /** What is still to be done after this run. */
+  readonly pending: number;
+}
+
+export type ReconcilerErrorCode = 'NOT_LEADER' | 'SYSTEM_OF_RECORD_UNAVAILABLE' | 'UNKNOWN_RECONCILER';
+
+export class ReconcilerError extends Error {
+  readonly code: ReconcilerErrorCode;
+  constructor(code: ReconcilerErrorCode, detail: string) {
+    super(detail);
+    this.name = 'ReconcilerError';
+    this.code = code;
+  }
+}
+
+export interface Reconcilers {
+  status(): readonly ReconcilerStatus[];
+  /** Runs now and answers when it is done; joins a run already under way. Rejects with ReconcilerError. */
+  run(name: string): Promise<ReconcilerReport>;
+}
