@@ -1,0 +1,86 @@
+import * as z from 'zod';
+
+/** Values as an operator writes them: a number with its unit, `host:port`, a URL. Each parses to what the program uses. */
+
+const millisecondsPer = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `250ms`, `10s`, `15m`, `1h`, `7d` to milliseconds, within bounds. */
+export function duration(bounds: { readonly min: string; readonly max: string }) {
+  const min = parseDuration(bounds.min) ?? 0;
+  const max = parseDuration(bounds.max) ?? Infinity;
+  return z
+    .string({
+      error: (issue) => unlessMissing(issue.input, 'must be a duration with its unit, such as 10s or 15m'),
+    })
+    .transform((text, context) => {
+      const value = parseDuration(text);
+      if (value === undefined) {
+        context.addIssue('must be a duration with its unit (ms, s, m, h, d), such as 10s or 15m');
+        return z.NEVER;
+      }
+      if (value < min || value > max) {
+        context.addIssue(`must be from ${bounds.min} to ${bounds.max}`);
+        return z.NEVER;
+      }
+      return value;
+    });
+}
+
+function parseDuration(text: string): number | undefined {
+  const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
+  if (match === null) return undefined;
+  return Number(match[1]) * millisecondsPer[match[2] as keyof typeof millisecondsPer];
+}
+
+export function integer(min: number, max: number) {
+  const expectation = `must be a whole number from ${String(min)} to ${String(max)}`;
+  return z
+    .number({ error: (issue) => unlessMissing(issue.input, expectation) })
+    .refine((value) => Number.isInteger(value) && value >= min && value <= max, { error: expectation });
+}
+
+export const port = integer(1, 65_535);
+
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `db.internal:9000` or `[::1]:9000`. */
+export const hostAndPort = text('must be host:port, such as 10.0.0.7:9081').transform(
+  (value, context): HostAndPort => {
+    const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(value);
+    const host = match?.[1] ?? match?.[2];
+    const number = Number(match?.[3]);
+    if (host === undefined || !port.safeParse(number).success) {
+      context.addIssue('must be host:port, such as 10.0.0.7:9081 or [::1]:9081');
+      return z.NEVER;
+    }
+    return { host, port: number };
+  },
+);
+
+/** A URL of one of `protocols` (given with their colon). The text itself is never repeated: it may hold a password. */
+export function url(protocols: readonly string[]) {
+  const expectation = `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`;
+  return text(expectation).refine(
+    (value) => {
+      const parsed = URL.parse(value);
+      return parsed !== null && protocols.includes(parsed.protocol) && parsed.hostname !== '';
+    },
+    { error: expectation },
+  );
+}
+
+/** A non-empty string that also says what it should have been when it is something else. */
+export function text(expectation: string) {
+  return z
+    .string({ error: (issue) => unlessMissing(issue.input, expectation) })
+    .min(1, { error: expectation });
+}
+
+export function unlessMissing(input: unknown, expectation: string): string {
+  if (input === undefined) return 'is required';
+  if (input === null) return `has no value; it ${expectation}`;
+  return expectation;
+}
