@@ -21,7 +21,7 @@ export type OrderFact =
   | { readonly type: 'withdrawn'; readonly data: Record<string, never> }
   /** Its client was told 503: it waits for a retry and is not driven until one comes. */
   | { readonly type: 'deferred'; readonly data: { readonly reason: string } }
-  | { readonly type: 'adopted'; readonly data: Record<string, never> }
+  /** `node` drives it from here on: `from` is gone, or was restarted, or its client came back at `node`. */
   | { readonly type: 'takenOver'; readonly data: { readonly from: string } }
   /** Kept before the provider is asked: from here on money may have moved, whatever is heard. */
   | { readonly type: 'paymentRequested'; readonly data: { readonly attempt: number } }

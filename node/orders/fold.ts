@@ -21,6 +21,8 @@ export interface FoldedOrder {
   readonly cause: string;
   /** Its client was told 503 and has not come back. */
   readonly deferred: boolean;
+  /** Later events build on its registration: it won its claim. Until then another one may still turn out to be it. */
+  readonly confirmed: boolean;
 }
 
 type Fact<T extends OrderFactType> = RecordedEvent & Extract<OrderFact, { type: T }>;
@@ -45,7 +47,7 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   const ending = first('fulfilled') ?? first('cancelled') ?? first('refunded') ?? first('failed');
   const outcome: Outcome | undefined = ending?.type;
   const status = paymentStatus();
-  const deferred = first('deferred') !== undefined && first('adopted') === undefined && !mayHaveBeenAsked();
+  const deferred = first('deferred') !== undefined && !mayHaveBeenAsked();
 
   const { data } = registration;
   const intent = paid?.data.intent ?? refused?.data.intent;
@@ -83,6 +85,7 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     code: next === undefined ? '' : triggerCode(next),
     cause: next?.id ?? registration.id,
     deferred,
+    confirmed: own.some((event) => decides(event.type)),
   };
 
   function mayHaveBeenAsked(): boolean {
