@@ -1,0 +1,80 @@
+/**
+ * What can go wrong with the data directory, in the words of the operator who has to act on it. LevelDB hides
+ * the reason in the cause of its error; this file digs it out once, so that nobody else matches on text.
+ */
+
+export type DiskErrorCode =
+  /** Another process, or another part of this one, has the data directory open. */
+  | 'DISK_LOCKED'
+  /** Files are damaged or missing. */
+  | 'DISK_CORRUPT'
+  /** The directory was written by a version of the program that this one does not know. */
+  | 'DISK_FORMAT_UNKNOWN'
+  /** The operating system refused to read or write: full, read-only, no permission, broken. */
+  | 'DISK_IO'
+  | 'DISK_CLOSED';
+
+export class DiskError extends Error {
+  readonly code: DiskErrorCode;
+  readonly directory: string;
+  constructor(
+    code: DiskErrorCode,
+    directory: string,
+    detail: string,
+    options?: { readonly cause?: unknown },
+  ) {
+    super(`${code}: ${detail}`, options);
+    this.name = 'DiskError';
+    this.code = code;
+    this.directory = directory;
+  }
+}
+
+/** Turns whatever LevelDB or the file system threw into a DiskError that says what to do. */
+export function toDiskError(error: unknown, directory: string): DiskError {
+  if (error instanceof DiskError) return error;
+  const { code, text } = deepestCause(error);
+  const options = { cause: error };
+  switch (code) {
+    case 'LEVEL_LOCKED':
+      return new DiskError(
+        'DISK_LOCKED',
+        directory,
+        `${directory} is open in another process; stop it, or give this node a data directory of its own`,
+        options,
+      );
+    case 'LEVEL_CORRUPTION':
+      return new DiskError(
+        'DISK_CORRUPT',
+        directory,
+        `files in ${directory} are damaged (${text}); check the hardware, then move the directory's "leveldb" ` +
+          'and "format" aside and start again: the node fetches what it lost from its peers',
+        options,
+      );
+    case 'LEVEL_DATABASE_NOT_OPEN':
+    case 'LEVEL_ITERATOR_NOT_OPEN':
+      return new DiskError('DISK_CLOSED', directory, `${directory} is not open`, options);
+    default:
+      return new DiskError(
+        'DISK_IO',
+        directory,
+        `cannot read or write ${directory} (${text}); check free space, permissions and the device`,
+        options,
+      );
+  }
+}
+
+/** The innermost error is the one that knows the reason. */
+function deepestCause(error: unknown): { readonly code: string; readonly text: string } {
+  let code = '';
+  let text = String(error);
+  for (
+    let current = error, depth = 0;
+    current instanceof Error && depth < 5;
+    current = current.cause, depth++
+  ) {
+    if ('code' in current && typeof current.code === 'string') code = current.code;
+    text = current.message;
+  }
+  return { code, text };
+}

@@ -1,0 +1,116 @@
+/**
+ * The disk of the program: one LevelDB in `<directory>/leveldb`. Owns the data directory's lock, its layout
+ * version and the database handle; knows nothing of what the records mean.
+ *
+ * 1. The directory lock is held from before the database opens until after it has closed.
+ * 2. `sync: true` reaches LevelDB as such: its own default does not survive power loss.
+ * 3. Whatever LevelDB throws leaves here as a DiskError that says what to do.
+ */
+import { Level } from 'level';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { invariant } from '../environment.ts';
+import { toDiskError } from './errors.ts';
+import { checkFormat } from './format-file.ts';
+import { lockDirectory, type DirectoryLock } from './lock-file.ts';
+import type { Disk, Operation, Range, Row } from './port.ts';
+
+export interface LevelDiskOptions {
+  /** Created when missing. Nothing else may write into it. */
+  readonly directory: string;
+  /** Uncompressed blocks kept in memory. */
+  readonly cacheBytes?: number;
+  /** Bytes gathered in memory (and in the log) before a table is written; up to two are held. */
+  readonly writeBufferBytes?: number;
+}
+
+const mebibyte = 1024 * 1024;
+const rangeRowsMax = 10_000;
+/** How much one read of a range may gather in native memory at a time. */
+const rangeChunkBytes = mebibyte;
+
+type Database = Level<string, Buffer>;
+
+/** Opens the data directory. Rejects with DiskError. */
+export async function openLevelDisk(options: LevelDiskOptions): Promise<Disk> {
+  const { directory } = options;
+  const dataPath = join(directory, 'leveldb');
+  let lock: DirectoryLock | undefined;
+  try {
+    await mkdir(directory, { recursive: true });
+    lock = await lockDirectory(directory);
+    await checkFormat(directory, dataPath);
+    const database: Database = new Level<string, Buffer>(dataPath, {
+      keyEncoding: 'utf8',
+      valueEncoding: 'buffer',
+      cacheSize: options.cacheBytes ?? 64 * mebibyte,
+      writeBufferSize: options.writeBufferBytes ?? 16 * mebibyte,
+    });
+    await database.open();
+    return new LevelDisk({ directory }, { database, lock });
+  } catch (error) {
+    await lock?.release();
+    throw toDiskError(error, directory);
+  }
+}
+
+class LevelDisk implements Disk {
+  readonly #directory: string;
+  readonly #database: Database;
+  readonly #lock: DirectoryLock;
+
+  constructor(
+    options: { readonly directory: string },
+    dependencies: { readonly database: Database; readonly lock: DirectoryLock },
+  ) {
+    this.#directory = options.directory;
+    this.#database = dependencies.database;
+    this.#lock = dependencies.lock;
+  }
+
+  get(key: string): Promise<Uint8Array | undefined> {
+    return this.#run(() => this.#database.get(key));
+  }
+
+  getMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#run(() => this.#database.getMany([...keys]));
+  }
+
+  range({ from, to, limit, reverse = false }: Range): Promise<readonly Row[]> {
+    invariant(
+      Number.isInteger(limit) && limit >= 1 && limit <= rangeRowsMax,
+      `a range reads 1 to ${rangeRowsMax} rows, not ${limit}`,
+    );
+    const highWaterMarkBytes = rangeChunkBytes;
+    return this.#run(() =>
+      this.#database.iterator({ gte: from, lt: to, limit, reverse, highWaterMarkBytes }).all(),
+    );
+  }
+
+  write(operations: readonly Operation[], { sync }: { readonly sync: boolean }): Promise<void> {
+    const batch = operations.map((operation) =>
+      operation.kind === 'put'
+        ? { type: 'put' as const, key: operation.key, value: asBuffer(operation.value) }
+        : { type: 'del' as const, key: operation.key },
+    );
+    return this.#run(() => this.#database.batch(batch, { sync }));
+  }
+
+  async close(): Promise<void> {
+    await this.#run(() => this.#database.close());
+    await this.#lock.release();
+  }
+
+  async #run<Result>(act: () => Promise<Result>): Promise<Result> {
+    try {
+      return await act();
+    } catch (error) {
+      throw toDiskError(error, this.#directory);
+    }
+  }
+}
+
+/** The same bytes, not a copy. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
