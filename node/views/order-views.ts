@@ -2,7 +2,7 @@ import type { RecordedEvent } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { Order, OrderState, Outcome } from '../orders/order.ts';
 import type { OutcomeRecord } from '../ports/system-of-record.ts';
-import type { Environment } from '../../store/environment.ts';
+import { invariant, type Environment } from '../../store/environment.ts';
 import type { Entry, Journal } from '../../store/journal/port.ts';
 import type { Table } from '../../store/tables.ts';
 import { decodeEntry, decodeJson, encodeJson } from './codec.ts';
@@ -240,12 +240,14 @@ export class OrderViews {
       const entries = this.#inbox;
       this.#inbox = [];
       const events = entries.map(decodeEntry);
-      await this.#load(events.map((event) => event.orderId));
+      const orders = await this.#load(events.map((event) => event.orderId));
       const touched = new Set<LiveOrder>();
-      for (const [index, entry] of entries.entries()) {
-        const event = events[index];
-        const live = event === undefined ? undefined : this.#live.get(event.orderId);
-        if (event === undefined || live === undefined) continue;
+      for (const [index, event] of events.entries()) {
+        const entry = entries[index];
+        const loaded = orders[index];
+        invariant(entry !== undefined && loaded !== undefined, 'an event has an entry and an order');
+        // An order may have been evicted since it was loaded; what is in memory, if anything is, is the newer.
+        const live = this.#live.get(event.orderId) ?? this.#remember(loaded);
         if (live.add(event)) touched.add(live);
         this.#applied.set(entry.origin, Math.max(this.#applied.get(entry.origin) ?? 0, entry.sequence));
       }

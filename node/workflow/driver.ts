@@ -1,0 +1,267 @@
+import type { Environment } from '../../store/environment.ts';
+import { JournalError } from '../../store/journal/port.ts';
+import { LedgerError } from '../../store/ledger/port.ts';
+import type { Effect, FunctionSettings, OrderInput, TriggerFact } from '../orders/effects.ts';
+import type { FoldedOrder } from '../orders/fold.ts';
+import type { OrderEffect } from '../orders/transitions.ts';
+import { FunctionError, type Decision, type FunctionHost } from '../ports/functions.ts';
+import { backoffMs } from './backoff.ts';
+import type { OrderLog } from './order-log.ts';
+import { endWithout, perform, type PerformDependencies, type Performed } from './perform.ts';
+import type { Views, WorkflowObserver } from './ports.ts';
+
+/**
+ * Drives the orders whose home is this node, each to its end: fold, call the function that its last fact asks
+ * for, perform the effects, record what follows, and again.
+ *
+ * W1  An order is driven by one loop at a time on this node.
+ * W2  Only orders whose registration is settled and whose home is this node are driven.
+ * W3  The provider is asked for money only once the intention is on this node's disk.
+ * W4  A step that fails changes nothing and is tried again, for as long as the order is open and at home here.
+ * W5  The ledger owns how an order ends, so its last fact needs no more than this disk before it is told.
+ */
+
+export interface DriverOptions {
+  readonly self: string;
+  readonly settings: FunctionSettings;
+}
+
+export interface DriverDependencies extends PerformDependencies {
+  readonly environment: Environment;
+  readonly functions: Pick<FunctionHost, 'callOrder'>;
+  readonly views: Pick<Views, 'get' | 'peek'>;
+  readonly log: OrderLog;
+  readonly observer: WorkflowObserver;
+}
+
+/** One look at an order: whether to go on at once, wait, or stop. */
+type StepResult =
+  | { readonly kind: 'moved' }
+  | { readonly kind: 'done' }
+  | {
+      readonly kind: 'retry';
+      readonly pace: Pace;
+      readonly code: string;
+      readonly detail: string;
+      readonly afterMs?: number;
+    };
+
+/** How patiently a step is tried again: `soon` while somebody is expected back, `later` when an operator may be needed. */
+type Pace = 'soon' | 'later';
+const PACE: Readonly<Record<Pace, { readonly baseMs: number; readonly capMs: number }>> = {
+  soon: { baseMs: 100, capMs: 5_000 },
+  later: { baseMs: 1_000, capMs: 60_000 },
+};
+
+/** A running loop; `again` is set when something happened while it was busy. */
+interface Loop {
+  wake: () => void;
+  again: boolean;
+}
+
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #dependencies: DriverDependencies;
+  readonly #active = new Map<string, Loop>();
+  readonly #idle = new Set<() => void>();
+  #stopping = false;
+
+  constructor(options: DriverOptions, dependencies: DriverDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+  }
+
+  /** Orders being driven now. */
+  get active(): number {
+    return this.#active.size;
+  }
+
+  /** Starts driving, or wakes the loop that already does (something about the order has changed). */
+  drive(orderId: string): void {
+    const running = this.#active.get(orderId);
+    if (running !== undefined) {
+      running.again = true;
+      running.wake();
+      return;
+    }
+    if (this.#stopping) return;
+    const loop: Loop = { wake: () => undefined, again: false };
+    this.#active.set(orderId, loop);
+    void this.#run(orderId, loop)
+      .catch((error: unknown) => {
+        this.#dependencies.environment.log.error({ orderId, error }, 'order loop failed');
+      })
+      .finally(() => {
+        this.#active.delete(orderId);
+        if (this.#active.size === 0) for (const resolve of this.#idle) resolve();
+      });
+  }
+
+  isDriving(orderId: string): boolean {
+    return this.#active.has(orderId);
+  }
+
+  /** Starts nothing new; resolves when every loop has come to rest or `timeoutMs` is over. */
+  async drain(timeoutMs: number): Promise<void> {
+    const { clock } = this.#dependencies.environment;
+    if (this.#active.size > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = clock.after(timeoutMs, resolve);
+        this.#idle.add(() => {
+          cancel();
+          resolve();
+        });
+      });
+    }
+    this.#stopping = true;
+    for (const { wake } of this.#active.values()) wake();
+  }
+
+  async #run(orderId: string, loop: Loop): Promise<void> {
+    const { environment, observer } = this.#dependencies;
+    for (let failures = 0; !this.#stopping;) {
+      loop.again = false;
+      const result = await this.#step(orderId);
+      if (result.kind === 'done') return;
+      if (result.kind === 'moved') {
+        failures = 0;
+        continue;
+      }
+      failures += 1;
+      observer.parked(result.code);
+      const { baseMs, capMs } = PACE[result.pace];
+      const delayMs = result.afterMs ?? backoffMs(failures, environment.random, baseMs, capMs);
+      environment.log.debug({ orderId, code: result.code, detail: result.detail, delayMs }, 'order waits');
+      if (!loop.again) await this.#sleep(loop, delayMs);
+    }
+  }
+
+  async #step(orderId: string): Promise<StepResult> {
+    const { views, environment } = this.#dependencies;
+    const folded = views.peek(orderId) ?? (await views.get(orderId));
+    if (folded?.trigger === undefined || folded.order.home !== this.#options.self) return { kind: 'done' };
+    const decided = await this.#decide(folded, folded.trigger);
+    if ('retry' in decided) return decided.retry;
+    const { decision } = decided;
+    const [effect, ...more] = decision.effects;
+    if (effect === undefined || more.length > 0) {
+      return retry(
+        'later',
+        'FUNCTION_BAD_OUTPUT',
+        `${decision.function} returned ${decision.effects.length} effects, not one`,
+      );
+    }
+    const startedAt = environment.clock.monotonic();
+    const result = await this.#perform(folded, effect, decision);
+    this.#dependencies.observer.step(effect.type, (environment.clock.monotonic() - startedAt) / 1_000);
+    return result;
+  }
+
+  async #decide(
+    folded: FoldedOrder,
+    trigger: TriggerFact,
+  ): Promise<{ readonly decision: Decision } | { readonly retry: StepResult }> {
+    const { functions, environment } = this.#dependencies;
+    try {
+      return { decision: await functions.callOrder(trigger, this.#input(folded, trigger)) };
+    } catch (error) {
+      if (!(error instanceof FunctionError)) throw error;
+      environment.log.warn(
+        { orderId: folded.order.id, code: error.code, detail: error.message },
+        'function failed',
+      );
+      return { retry: retry('later', error.code, error.message) };
+    }
+  }
+
+  #input(folded: FoldedOrder, trigger: TriggerFact): OrderInput {
+    const { id, state, currency, total, lines, capture, cancelRequested, payment } = folded.order;
+    return {
+      abi: 1,
+      kind: 'order',
+      at: this.#dependencies.environment.clock.now(),
+      type: trigger,
+      code: folded.code,
+      order: { id, state, currency, total, lines, capture, cancelRequested, paymentStatus: payment.status },
+      settings: this.#options.settings,
+    };
+  }
+
+  async #perform(folded: FoldedOrder, effect: Effect, decision: Decision): Promise<StepResult> {
+    const { log } = this.#dependencies;
+    const provenance = { decision, cause: folded.cause };
+    if (asksForMoney(effect) && folded.order.payment.status === 'pending') {
+      // W3: the next fold knows that money may have moved, here and on whatever node comes after.
+      await log.append(folded, { type: 'paymentRequested', data: { attempt: 1 } }, 'local', provenance);
+    }
+    let performed: Performed;
+    try {
+      performed = await perform(folded, effect as OrderEffect, this.#dependencies);
+    } catch (error) {
+      if (error instanceof LedgerError) return retry('soon', 'LEDGER_UNAVAILABLE', error.message);
+      throw error;
+    }
+    switch (performed.kind) {
+      case 'facts':
+        return this.#record(folded, performed.facts, provenance);
+      case 'again':
+        return retry('soon', performed.code, effect.type, performed.afterMs);
+      case 'park':
+        this.#dependencies.environment.log.error(
+          { orderId: folded.order.id, code: performed.code, detail: performed.detail },
+          'order cannot go on by itself',
+        );
+        return retry('later', performed.code, performed.detail);
+    }
+  }
+
+  async #record(
+    folded: FoldedOrder,
+    facts: Extract<Performed, { kind: 'facts' }>['facts'],
+    provenance: { readonly decision?: Decision; readonly cause?: string },
+  ): Promise<StepResult> {
+    const { log, observer, environment } = this.#dependencies;
+    const kept = facts.map((fact) => log.append(folded, fact, 'local', provenance));
+    const ending = facts.find(
+      ({ type }) => type === 'fulfilled' || type === 'refunded' || type === 'failed' || type === 'cancelled',
+    );
+    if (ending === undefined) {
+      // What follows may start now: were this fact lost, its owner would give the same answer again (P1).
+      for (const promise of kept) {
+        promise.catch((error: unknown) => {
+          if (!(error instanceof JournalError)) environment.fatal(error as Error);
+        });
+      }
+      return { kind: 'moved' };
+    }
+    await Promise.all(kept);
+    const seconds = (environment.clock.now() - folded.order.createdAt) / 1_000;
+    observer.ended(ending.type as 'fulfilled' | 'refunded' | 'failed' | 'cancelled', seconds);
+    return { kind: 'done' };
+  }
+
+  /** Ends a deferred order whose client never came back. */
+  async abandon(folded: FoldedOrder): Promise<void> {
+    const ending = { type: 'failed', data: { code: 'ABANDONED' } } as const;
+    const performed = await endWithout(folded.order.id, 'abandoned', ending, this.#dependencies.ledger);
+    if (performed.kind === 'facts') await this.#record(folded, performed.facts, {});
+  }
+
+  #sleep(loop: Loop, delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#dependencies.environment.clock.after(delayMs, resolve);
+      loop.wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+function asksForMoney(effect: Effect): boolean {
+  return effect.type === 'payment.authorize' || effect.type === 'payment.charge';
+}
+
+function retry(pace: Pace, code: string, detail: string, afterMs?: number): StepResult {
+  return { kind: 'retry', pace, code, detail, ...(afterMs === undefined ? {} : { afterMs }) };
+}

@@ -1,0 +1,86 @@
+import type { Clock } from '../../store/environment.ts';
+import type { Durability, Journal, Position } from '../../store/journal/port.ts';
+import type { EventHeader, OrderEvent, OrderFact, RecordedEvent } from '../orders/events.ts';
+import type { FoldedOrder } from '../orders/fold.ts';
+import type { Decision } from '../ports/functions.ts';
+import type { Views } from './ports.ts';
+
+/** Writes facts about orders: to the journal, and at once into this node's views. */
+
+export interface OrderLogDependencies {
+  readonly clock: Clock;
+  readonly journal: Pick<Journal, 'append'>;
+  readonly views: Pick<Views, 'record'>;
+  readonly encode: (event: OrderEvent) => Uint8Array;
+}
+
+/** Who decided a fact, and what it follows from. */
+export interface Provenance {
+  readonly decision?: Decision;
+  readonly cause?: string;
+}
+
+export class OrderLog {
+  readonly #self: string;
+  readonly #dependencies: OrderLogDependencies;
+
+  constructor(options: { readonly self: string }, dependencies: OrderLogDependencies) {
+    this.#self = options.self;
+    this.#dependencies = dependencies;
+  }
+
+  /** Resolves once `durability` holds; rejects with JournalError UNAVAILABLE when no majority answers in time. */
+  async append(
+    folded: FoldedOrder,
+    fact: OrderFact,
+    durability: Durability,
+    provenance: Provenance = {},
+  ): Promise<void> {
+    const { order } = folded;
+    await this.#write(this.#event(order, fact, provenance, order.registration), durability);
+  }
+
+  /** A fact about a registration that may not be the order's (`withdrawn`, `deferred`, the `takenOver` that settles). */
+  async appendTo(
+    orderId: string,
+    registration: string,
+    fact: OrderFact,
+    durability: Durability,
+  ): Promise<void> {
+    await this.#write(this.#event({ id: orderId }, fact, {}, registration), durability);
+  }
+
+  header(
+    order: { readonly id: string; readonly traceparent?: string },
+    { decision, cause }: Provenance,
+  ): EventHeader {
+    return {
+      orderId: order.id,
+      at: this.#dependencies.clock.now(),
+      node: this.#self,
+      ...(decision === undefined ? {} : { function: decision.function, version: decision.version }),
+      ...(cause === undefined ? {} : { cause }),
+      ...(order.traceparent === undefined ? {} : { traceparent: order.traceparent }),
+    };
+  }
+
+  #event(
+    order: { readonly id: string; readonly traceparent?: string },
+    fact: OrderFact,
+    provenance: Provenance,
+    registration: string,
+  ): OrderEvent {
+    return { ...this.header(order, provenance), registration, ...fact };
+  }
+
+  async #write(event: OrderEvent, durability: Durability): Promise<void> {
+    const { journal, views, encode } = this.#dependencies;
+    const { position, durable } = journal.append(encode(event), { durability });
+    views.record({ ...event, id: positionId(position) });
+    await durable;
+  }
+}
+
+export function positionId(position: Position): string {
+  return `${position.origin}:${position.sequence}`;
+}

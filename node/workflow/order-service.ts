@@ -1,0 +1,297 @@
+import type { Environment } from '../../store/environment.ts';
+import { JournalError, type Journal } from '../../store/journal/port.ts';
+import { LedgerError, type Ledger } from '../../store/ledger/port.ts';
+import type { FunctionSettings } from '../orders/effects.ts';
+import type { OrderEvent, RecordedEvent } from '../orders/events.ts';
+import type { FoldedOrder } from '../orders/fold.ts';
+import { fingerprintOf, orderIdOf } from '../orders/identity.ts';
+import type { Order, OrderState } from '../orders/order.ts';
+import type { FunctionHost } from '../ports/functions.ts';
+import type { Answer, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
+import type { Driver } from './driver.ts';
+import { positionId, type OrderLog } from './order-log.ts';
+import type { Views, WorkflowObserver } from './ports.ts';
+import { askFunction, type Accepted } from './pricing.ts';
+import type { Supervisor } from './supervisor.ts';
+
+/**
+ * The front of the order flow: what clients may ask for.
+ *
+ * F1  An order is answered as accepted only when its registration won its claim on a majority's disks.
+ * F2  One idempotency key, one order, whichever nodes are asked and however often: the order id is its hash.
+ * F3  What is refused leaves nothing behind. What is answered 503 leaves at most a deferred registration, which is
+ *     driven only if the client comes back.
+ */
+export interface OrderServiceOptions {
+  readonly self: string;
+  readonly settings: FunctionSettings;
+  /** Orders driven at once before the door closes. */
+  readonly openOrdersMax: number;
+  readonly registrationTimeoutMs?: number;
+}
+
+export interface OrderServiceDependencies {
+  readonly environment: Environment;
+  readonly journal: Pick<Journal, 'register'>;
+  readonly ledger: Pick<Ledger, 'claim' | 'release' | 'stock' | 'lastSyncAt'>;
+  readonly functions: Pick<FunctionHost, 'callHttp'>;
+  readonly views: Views;
+  readonly log: OrderLog;
+  readonly driver: Driver;
+  readonly supervisor: Supervisor;
+  readonly observer: WorkflowObserver;
+  readonly encode: (event: OrderEvent) => Uint8Array;
+  /** A name that nobody can guess or repeat. */
+  readonly randomKey: () => string;
+}
+
+type Placed = Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>;
+type Registered = Answer<{ readonly folded: FoldedOrder; readonly replayed: boolean }>;
+
+const CONFIRMATION_TIMEOUT_MS = 3_000;
+const CANCELLATION_TIMEOUT_MS = 5_000;
+
+export function createOrderService(
+  options: OrderServiceOptions,
+  dependencies: OrderServiceDependencies,
+): OrderService & { drain(): void } {
+  const { environment, journal, ledger, views, log, driver, supervisor, observer } = dependencies;
+  const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
+  const placing = new Map<string, Promise<Registered>>();
+  let draining = false;
+
+  return {
+    place,
+    find: async (orderId) => (await views.get(orderId))?.order,
+    events: (orderId) => views.events(orderId),
+    list: (query) => views.list(query),
+    cancel,
+    paymentChanged: (orderId) => {
+      if (driver.isDriving(orderId)) driver.drive(orderId);
+    },
+    drain: () => {
+      draining = true;
+    },
+  };
+
+  async function place(asked: PlaceOrder): Promise<Placed> {
+    const orderId = orderIdOf(asked.idempotencyKey ?? dependencies.randomKey());
+    const fingerprint = fingerprintOf(asked);
+    const registered = await registerOnce(orderId, fingerprint, asked);
+    if (!registered.ok) return registered;
+    const { folded, replayed } = registered.value;
+    if (folded.order.fingerprint !== fingerprint) {
+      return refuse({
+        code: 'IDEMPOTENCY_KEY_REUSED',
+        detail: `this key belongs to order ${orderId}, which asked for something else`,
+      });
+    }
+    const ended = await views.waitUntil(orderId, ({ order }) => order.outcome !== undefined, asked.waitMs);
+    return { ok: true, value: { order: (ended ?? folded).order, replayed, waited: asked.waitMs > 0 } };
+  }
+
+  /** Requests with one key that meet at this node share one registration; all but the first are replays. */
+  async function registerOnce(orderId: string, fingerprint: string, asked: PlaceOrder): Promise<Registered> {
+    const running = placing.get(orderId);
+    if (running !== undefined) {
+      const first = await running;
+      return first.ok ? { ok: true, value: { ...first.value, replayed: true } } : first;
+    }
+    const work = supervisor.whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked));
+    placing.set(orderId, work);
+    try {
+      return await work;
+    } finally {
+      placing.delete(orderId);
+    }
+  }
+
+  async function findOrRegister(
+    orderId: string,
+    fingerprint: string,
+    asked: PlaceOrder,
+  ): Promise<Registered> {
+    const existing = await views.get(orderId);
+    if (existing !== undefined) return replay(existing, fingerprint);
+    if (draining)
+      return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
+    if (driver.active + placing.size > options.openOrdersMax) {
+      return unavailable(
+        'OVERLOADED',
+        `${driver.active} orders are in progress here, the limit is ${options.openOrdersMax}`,
+        2,
+      );
+    }
+    const priced = await askFunction(orderId, asked, options.settings, dependencies);
+    return priced.ok ? register(orderId, fingerprint, asked, priced.value) : priced;
+  }
+
+  async function register(
+    orderId: string,
+    fingerprint: string,
+    asked: PlaceOrder,
+    accepted: Accepted,
+  ): Promise<Registered> {
+    const event: OrderEvent = {
+      ...log.header(
+        { id: orderId, ...(asked.traceparent === undefined ? {} : { traceparent: asked.traceparent }) },
+        { decision: accepted.decision },
+      ),
+      type: 'registered',
+      data: {
+        customer: asked.customer,
+        currency: accepted.currency,
+        total: accepted.total,
+        lines: accepted.lines,
+        method: asked.payment.method,
+        capture: options.settings.capture,
+        fingerprint,
+      },
+    };
+    const startedAt = environment.clock.monotonic();
+    const { position, verdict } = await journal.register(orderId, dependencies.encode(event), {
+      timeoutMs: registrationTimeoutMs,
+    });
+    observer.registered(verdict.kind, (environment.clock.monotonic() - startedAt) / 1_000);
+    const own = position === undefined ? undefined : positionId(position);
+    if (own !== undefined) views.record({ ...event, id: own });
+
+    switch (verdict.kind) {
+      case 'won':
+        return driveOwn(orderId);
+      case 'lost':
+        return yieldTo(orderId, positionId(verdict.holder), own, fingerprint);
+      case 'split': {
+        const seen = own ?? verdict.seen.map(positionId).toSorted()[0] ?? '';
+        try {
+          const { registration } = await ledger.claim(orderId, seen);
+          return registration === own ? driveOwn(orderId) : yieldTo(orderId, registration, own, fingerprint);
+        } catch (error) {
+          if (!(error instanceof LedgerError)) throw error;
+          return defer(orderId, own);
+        }
+      }
+      case 'unavailable':
+        return defer(orderId, own);
+    }
+  }
+
+  async function driveOwn(orderId: string): Promise<Registered> {
+    const folded = await views.get(orderId);
+    if (folded === undefined) return unavailable('QUORUM_UNAVAILABLE', 'the order is not readable yet', 1);
+    driver.drive(orderId);
+    return { ok: true, value: { folded, replayed: false } };
+  }
+
+  /** Another registration is the order's: this one says so, and its client gets that order. */
+  async function yieldTo(
+    orderId: string,
+    holder: string,
+    own: string | undefined,
+    fingerprint: string,
+  ): Promise<Registered> {
+    if (own !== undefined && own !== holder) {
+      await log.appendTo(orderId, own, { type: 'withdrawn', data: {} }, 'local');
+    }
+    const folded = await views.waitUntil(
+      orderId,
+      ({ order }) => order.registration === holder,
+      CONFIRMATION_TIMEOUT_MS,
+    );
+    if (folded?.order.registration !== holder) {
+      return unavailable(
+        'QUORUM_UNAVAILABLE',
+        'this order was accepted by another node and has not arrived here yet',
+        1,
+      );
+    }
+    return replay(folded, fingerprint);
+  }
+
+  async function defer(orderId: string, own: string | undefined): Promise<Registered> {
+    if (own !== undefined) {
+      await log.appendTo(orderId, own, { type: 'deferred', data: { reason: 'QUORUM_UNAVAILABLE' } }, 'local');
+    }
+    return unavailable(
+      'QUORUM_UNAVAILABLE',
+      'no majority of the nodes answers, so the order could not be made durable; retry with the same Idempotency-Key',
+      1,
+    );
+  }
+
+  /** The same key came again. The answer is the order itself, once it is certain that it is one (F1). */
+  async function replay(existing: FoldedOrder, fingerprint: string): Promise<Registered> {
+    const { id } = existing.order;
+    let folded: FoldedOrder | undefined = existing;
+    if (existing.order.fingerprint === fingerprint && !existing.confirmed) {
+      if (existing.deferred && !(await supervisor.takeOver(id))) {
+        return unavailable(
+          'QUORUM_UNAVAILABLE',
+          'no majority of the nodes answers; retry with the same Idempotency-Key',
+          1,
+        );
+      }
+      folded = await views.waitUntil(id, ({ confirmed }) => confirmed, CONFIRMATION_TIMEOUT_MS);
+      if (folded?.confirmed !== true) {
+        return unavailable(
+          'QUORUM_UNAVAILABLE',
+          'the order is not durable yet; retry with the same Idempotency-Key',
+          1,
+        );
+      }
+    }
+    return { ok: true, value: { folded, replayed: true } };
+  }
+
+  /** Exact, because the ledger decides: an order is fulfilled or given back, never both. */
+  async function cancel(orderId: string): Promise<Answer<Order>> {
+    const folded = await views.get(orderId);
+    if (folded === undefined)
+      return refuse({ code: 'ORDER_NOT_FOUND', detail: `no order ${orderId} is known here` });
+    if (folded.order.outcome === 'cancelled') return { ok: true, value: folded.order };
+    if (folded.order.outcome !== undefined) return notCancellable(orderId, folded.order.state);
+    try {
+      const closed = await ledger.release(orderId, 'cancelled');
+      if (closed.kind === 'committed' || closed.reason !== 'cancelled') {
+        const ended = await views.waitUntil(
+          orderId,
+          ({ order }) => order.outcome !== undefined,
+          CANCELLATION_TIMEOUT_MS,
+        );
+        return notCancellable(orderId, (ended ?? folded).order.state);
+      }
+      await log.append(folded, { type: 'cancelRequested', data: {} }, 'quorum');
+    } catch (error) {
+      if (error instanceof LedgerError)
+        return unavailable('LEDGER_UNAVAILABLE', 'the stock ledger does not answer; try again', 1);
+      if (error instanceof JournalError)
+        return unavailable('QUORUM_UNAVAILABLE', 'no majority of the nodes answers; try again', 1);
+      throw error;
+    }
+    const ended = await views.waitUntil(
+      orderId,
+      ({ order }) => order.outcome !== undefined,
+      CANCELLATION_TIMEOUT_MS,
+    );
+    return { ok: true, value: (ended ?? folded).order };
+  }
+}
+
+function notCancellable(
+  orderId: string,
+  state: OrderState,
+): { readonly ok: false; readonly refusal: Refusal } {
+  return refuse({ code: 'NOT_CANCELLABLE', detail: `order ${orderId} is ${state}`, state });
+}
+
+function refuse(refusal: Refusal): { readonly ok: false; readonly refusal: Refusal } {
+  return { ok: false, refusal };
+}
+
+function unavailable(
+  code: 'QUORUM_UNAVAILABLE' | 'OVERLOADED' | 'DRAINING' | 'LEDGER_UNAVAILABLE',
+  detail: string,
+  retryAfterSeconds: number,
+): { readonly ok: false; readonly refusal: Refusal } {
+  return refuse({ code, detail, retryAfterSeconds });
+}

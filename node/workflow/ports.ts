@@ -1,0 +1,42 @@
+import type { FoldedOrder } from '../orders/fold.ts';
+import type { RecordedEvent } from '../orders/events.ts';
+import type { Order, OrderState, Outcome } from '../orders/order.ts';
+
+/** What the order flow needs of the folded journal; `node/views` provides it. */
+export interface Views {
+  get(orderId: string): Promise<FoldedOrder | undefined>;
+  peek(orderId: string): FoldedOrder | undefined;
+  events(orderId: string): Promise<readonly RecordedEvent[] | undefined>;
+  record(event: RecordedEvent): void;
+  open(): ReadonlySet<string>;
+  list(query: {
+    readonly state?: OrderState;
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<{ readonly orders: readonly Order[]; readonly next?: string }>;
+  waitUntil(
+    orderId: string,
+    when: (folded: FoldedOrder) => boolean,
+    timeoutMs: number,
+  ): Promise<FoldedOrder | undefined>;
+  onChange(listener: (orderId: string, folded: FoldedOrder) => void): () => void;
+}
+
+/** Which members of the zone answer now. */
+export interface Membership {
+  readonly self: string;
+  /** Members of this zone, this node included. */
+  readonly members: readonly { readonly id: string; readonly voter: boolean }[];
+  reachable(id: string): boolean;
+  onReachability(handler: (id: string, reachable: boolean) => void): () => void;
+}
+
+/** Where the order flow tells what it does; every callback returns at once. */
+export interface WorkflowObserver {
+  step(step: string, seconds: number): void;
+  ended(outcome: Outcome, seconds: number): void;
+  held(answer: string): void;
+  parked(code: string): void;
+  takenOver(): void;
+  registered(verdict: string, seconds: number): void;
+}

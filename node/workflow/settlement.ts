@@ -1,0 +1,55 @@
+import type { Journal } from '../../store/journal/port.ts';
+import type { Ledger } from '../../store/ledger/port.ts';
+import type { OrderLog } from './order-log.ts';
+import { positionId } from './order-log.ts';
+import type { Membership, Views } from './ports.ts';
+import { proposeRegistration } from './registration.ts';
+
+/**
+ * Makes this node the home of an order, and settles which of its registrations is the one.
+ *
+ * S1  A registration that was answered `201` is the one that is settled on: a majority holds its claim, so a
+ *     survey of a majority meets it, and the ledger keeps the first registration proposed to it.
+ * S2  A node that does not reach a majority of the voters settles nothing.
+ *
+ * Limit: with five voters, two of them unreachable and two registrations of the same key with *different* bodies
+ * in flight when a home died, the survey may be a tie; then the ledger's choice stands, whichever was answered.
+ * And a registration that no majority had acknowledged before is known to be on this node's disk and its origin's
+ * only, until the next exchange of version vectors (a second or two) brings it to the others.
+ */
+export interface SettlementDependencies {
+  readonly journal: Pick<Journal, 'holders'>;
+  readonly ledger: Pick<Ledger, 'claim'>;
+  readonly views: Pick<Views, 'get'>;
+  readonly log: OrderLog;
+  readonly membership: Membership;
+}
+
+export type Settled = 'home' | 'unsettled';
+
+/** Rejects with LedgerError or JournalError when no majority answers. */
+export async function becomeHome(
+  orderId: string,
+  { journal, ledger, views, log, membership }: SettlementDependencies,
+): Promise<Settled> {
+  const folded = await views.get(orderId);
+  if (folded === undefined) return 'unsettled';
+  let { registration } = folded.order;
+  if (!folded.confirmed) {
+    const holders = await journal.holders(orderId, { timeoutMs: 2_000 });
+    const voters = membership.members.filter((member) => member.voter).length;
+    const survey = new Map(
+      [...holders].map(([node, holder]) => [node, holder === null ? null : positionId(holder)]),
+    );
+    if (survey.size <= Math.floor(voters / 2)) return 'unsettled';
+    const proposal = proposeRegistration(survey);
+    registration = (await ledger.claim(orderId, proposal ?? registration)).registration;
+  }
+  await log.appendTo(
+    orderId,
+    registration,
+    { type: 'takenOver', data: { from: folded.order.home } },
+    'quorum',
+  );
+  return 'home';
+}

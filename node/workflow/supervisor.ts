@@ -1,0 +1,167 @@
+import type { Cancel, Environment } from '../../store/environment.ts';
+import { JournalError } from '../../store/journal/port.ts';
+import { LedgerError } from '../../store/ledger/port.ts';
+import type { FoldedOrder } from '../orders/fold.ts';
+import type { Driver } from './driver.ts';
+import type { Membership, Views, WorkflowObserver } from './ports.ts';
+import { rendezvous } from './responsibility.ts';
+import { becomeHome, type SettlementDependencies } from './settlement.ts';
+
+/**
+ * Sees to it that every open order has a node that drives it. The one place where orders change their home, so
+ * that a later version can fence the old home here.
+ *
+ * H1  A wrong suspicion costs duplicate work, never a duplicate result: every decision has its owner elsewhere.
+ * H2  A node that reaches no majority takes nothing over.
+ * H3  An order that this node is registering just now is left to the request that does so.
+ */
+export interface SupervisorOptions {
+  /** How long a member must be unreachable before its orders are taken over. */
+  readonly takeOverAfterMs: number;
+  /** How long a deferred order waits for its client before it is ended. */
+  readonly abandonAfterMs: number;
+  readonly sweepEveryMs?: number;
+  /** Take-overs under way at once. */
+  readonly takeOversMax?: number;
+}
+
+export interface SupervisorDependencies extends SettlementDependencies {
+  readonly environment: Environment;
+  readonly views: Pick<Views, 'get' | 'peek' | 'open' | 'onChange'>;
+  readonly membership: Membership;
+  readonly driver: Driver;
+  readonly observer: Pick<WorkflowObserver, 'takenOver'>;
+}
+
+export class Supervisor {
+  readonly #options: Required<SupervisorOptions>;
+  readonly #dependencies: SupervisorDependencies;
+  readonly #unreachableSince = new Map<string, number>();
+  readonly #registering = new Set<string>();
+  readonly #settling = new Set<string>();
+  readonly #stop: Cancel[] = [];
+  #started = false;
+
+  constructor(options: SupervisorOptions, dependencies: SupervisorDependencies) {
+    this.#options = { sweepEveryMs: 500, takeOversMax: 64, ...options };
+    this.#dependencies = dependencies;
+  }
+
+  /** To be called once this node has caught up: what it finds open it then drives. */
+  start(): void {
+    const { environment, membership, views } = this.#dependencies;
+    for (const { id } of membership.members) {
+      if (id !== membership.self) this.#unreachableSince.set(id, environment.clock.monotonic());
+    }
+    this.#stop.push(
+      membership.onReachability((id, reachable) => {
+        if (reachable) this.#unreachableSince.delete(id);
+        else this.#unreachableSince.set(id, environment.clock.monotonic());
+      }),
+      // What another node wrote about an order driven here (a cancellation) is news for its loop.
+      views.onChange((orderId, folded) => {
+        if (folded.order.cancelRequested && this.#dependencies.driver.isDriving(orderId)) {
+          this.#dependencies.driver.drive(orderId);
+        }
+      }),
+    );
+    this.#started = true;
+    this.#sweepLater(0);
+  }
+
+  stop(): void {
+    this.#started = false;
+    for (const cancel of this.#stop.splice(0)) cancel();
+  }
+
+  /** H3: holds back the sweep from `orderId` while `work` runs. */
+  async whileRegistering<T>(orderId: string, work: () => Promise<T>): Promise<T> {
+    this.#registering.add(orderId);
+    try {
+      return await work();
+    } finally {
+      this.#registering.delete(orderId);
+    }
+  }
+
+  /** Makes this node the order's home and drives it; false when no majority answers. */
+  async takeOver(orderId: string): Promise<boolean> {
+    if (this.#settling.has(orderId)) return false;
+    this.#settling.add(orderId);
+    try {
+      if ((await becomeHome(orderId, this.#dependencies)) === 'unsettled') return false;
+      this.#dependencies.driver.drive(orderId);
+      return true;
+    } catch (error) {
+      if (error instanceof LedgerError || error instanceof JournalError) return false;
+      throw error;
+    } finally {
+      this.#settling.delete(orderId);
+    }
+  }
+
+  #sweepLater(delayMs: number): void {
+    const { environment } = this.#dependencies;
+    this.#stop.push(
+      environment.clock.after(delayMs, () => {
+        this.#stop.splice(2);
+        if (!this.#started) return;
+        this.#sweep();
+        this.#sweepLater(this.#options.sweepEveryMs);
+      }),
+    );
+  }
+
+  #sweep(): void {
+    const { views, membership, driver, environment, observer } = this.#dependencies;
+    const alive = this.#alive();
+    if (!this.#quorumReachable()) return;
+    for (const orderId of views.open()) {
+      const folded = views.peek(orderId);
+      if (folded === undefined || this.#registering.has(orderId) || driver.isDriving(orderId)) continue;
+      const { home } = folded.order;
+      const responsible = alive.includes(home) ? home : rendezvous(orderId, alive);
+      if (responsible !== membership.self) continue;
+      if (folded.deferred) this.#abandonIfOld(folded);
+      else if (home === membership.self && folded.confirmed) driver.drive(orderId);
+      else if (this.#settling.size < this.#options.takeOversMax && !this.#settling.has(orderId)) {
+        environment.log.info(
+          { orderId, from: home },
+          home === membership.self ? 'resuming an order' : 'taking over an order',
+        );
+        observer.takenOver();
+        void this.takeOver(orderId).catch((error: unknown) => {
+          environment.log.error({ orderId, error }, 'take-over failed');
+        });
+      }
+    }
+  }
+
+  #abandonIfOld(folded: FoldedOrder): void {
+    const { driver, environment } = this.#dependencies;
+    const orderId = folded.order.id;
+    if (environment.clock.now() - folded.order.createdAt < this.#options.abandonAfterMs) return;
+    if (this.#settling.has(orderId)) return;
+    this.#settling.add(orderId);
+    void driver
+      .abandon(folded)
+      .catch((error: unknown) => environment.log.warn({ orderId, error }, 'abandoning failed'))
+      .finally(() => this.#settling.delete(orderId));
+  }
+
+  /** Members that are reachable, or have not been away for long; this node included. */
+  #alive(): readonly string[] {
+    const { membership, environment } = this.#dependencies;
+    const now = environment.clock.monotonic();
+    return membership.members
+      .map(({ id }) => id)
+      .filter((id) => now - (this.#unreachableSince.get(id) ?? now) < this.#options.takeOverAfterMs);
+  }
+
+  #quorumReachable(): boolean {
+    const { membership } = this.#dependencies;
+    const voters = membership.members.filter((member) => member.voter);
+    const reached = voters.filter(({ id }) => id === membership.self || membership.reachable(id));
+    return reached.length > voters.length / 2;
+  }
+}
