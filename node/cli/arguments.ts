@@ -1,0 +1,50 @@
+import { parseArgs } from 'node:util';
+import type { ParseArgsOptionsConfig } from 'node:util';
+import { suggest } from '../config/suggest.ts';
+import { UsageError } from './context.ts';
+
+/** `node:util` parseArgs with errors for people: UsageError that names the option and the nearest known one. */
+export function parseArguments<const Options extends ParseArgsOptionsConfig>(
+  command: string,
+  args: readonly string[],
+  options: Options,
+  positionals: { readonly names: readonly string[] } = { names: [] },
+) {
+  const parsed = parse();
+  for (const [index, name] of positionals.names.entries())
+    if (parsed.positionals[index] === undefined)
+      throw new UsageError(`freehold ${command}: ${name} is missing`);
+  const surplus = parsed.positionals[positionals.names.length];
+  if (surplus !== undefined) throw new UsageError(`freehold ${command}: unexpected argument ${surplus}`);
+  return parsed;
+
+  function parse() {
+    try {
+      return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    } catch (error) {
+      throw new UsageError(`freehold ${command}: ${explain(error, Object.keys(options))}`);
+    }
+  }
+}
+
+function explain(error: unknown, known: readonly string[]): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const unknown = /^Unknown option '(-{1,2}([^']+))'/.exec(message);
+  if (unknown === null) return message;
+  const meant = suggest(unknown[2] ?? '', known);
+  return `unknown option ${unknown[1] ?? ''}${meant === undefined ? '' : `; did you mean --${meant}?`}`;
+}
+
+/** An option that a command cannot do without. */
+export function required(command: string, option: string, value: string | undefined): string {
+  if (value === undefined || value === '')
+    throw new UsageError(`freehold ${command}: --${option} is required`);
+  return value;
+}
+
+export function portNumber(source: string, value: string): number {
+  const port = Number(value);
+  if (!/^\d{1,5}$/.test(value) || port > 65_535)
+    throw new UsageError(`${source} must be a port number from 0 to 65535, not ${value}`);
+  return port;
+}

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { accessSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { parseArguments } from './arguments.ts';
+import { aborted, CommandError, exitCodes, UsageError } from './context.ts';
+import type { Command, CommandContext } from './context.ts';
+import { askControl, listenForControl } from './dev/control.ts';
+import { stopLeftovers } from './dev/leftovers.ts';
+import { planOf } from './dev/plan.ts';
+import { checkPortsFree } from './dev/ports.ts';
+import { waitForReady, waitForStock } from './dev/readiness.ts';
+import { dataDirectoryOf, readSettings, variables } from './dev/settings.ts';
+import type { DevSettings } from './dev/settings.ts';
+import { Supervisor } from './dev/supervisor.ts';
+import { deathNotice, progressLine, welcome } from './dev/words.ts';
+import { suggest } from '../config/suggest.ts';
+
+const readyTimeoutMs = 60_000;
+const actions = ['kill', 'revive', 'pause', 'resume', 'status'];
+
+export const dev: Command = {
+  name: 'dev',
+  summary: 'run a whole cluster on this machine, and break it',
+  help: `Usage: freehold dev [--set KEY=VALUE]... [--profile DIR]
+       freehold dev kill PART [--signal SIGNAL]
+       freehold dev pause|resume|revive PART
+       freehold dev status
+
+Without an action: three nodes (n1, n2, n3), a system of record (sor) and a payment sandbox (sandbox), each a
+process of its own, until Ctrl-C. With one: tells the running cluster to do it, to the PART named.
+
+  --set KEY=VALUE   set a key of every node's freehold.yaml, such as orders.holdFor=20s
+  --profile DIR     each node writes a CPU profile there when it stops
+  --signal SIGNAL   for kill: SIGKILL (default), SIGTERM, SIGINT, SIGABRT, SIGSEGV
+
+Environment:
+${Object.entries(variables)
+  .map(([name, meaning]) => `  ${name.padEnd(18)}${meaning}`)
+  .join('\n')}`,
+
+  async run(args, context) {
+    const [action] = args;
+    if (action !== undefined && !action.startsWith('-')) return control(args, context);
+    return runCluster(readSettings(args, context.environment, context.root, context.printError), context);
+  },
+};
+
+async function control(args: readonly string[], context: CommandContext): Promise<number> {
+  const [action = '', ...rest] = args;
+  if (!actions.includes(action)) {
+    const meant = suggest(action, actions);
+    throw new UsageError(
+      `freehold dev: ${action} is not an action${meant === undefined ? '' : `; did you mean ${meant}?`}`,
+    );
+  }
+  const { values, positionals } = parseArguments(
+    `dev ${action}`,
+    rest,
+    { signal: { type: 'string' } },
+    { names: action === 'status' ? [] : ['PART'] },
+  );
+  const [target] = positionals;
+  const answer = await askControl(dataDirectoryOf(context.environment, context.root), {
+    action,
+    ...(target === undefined ? {} : { target }),
+    ...(values.signal === undefined ? {} : { signal: values.signal }),
+  });
+  context.print(answer);
+  return exitCodes.ok;
+}
+
+async function runCluster(settings: DevSettings, context: CommandContext): Promise<number> {
+  const currency = currencyOf(settings.catalog);
+  const plan = planOf(settings);
+  mkdirSync(plan.dataDirectory, { recursive: true });
+
+  const broken = new AbortController();
+  const supervisor = new Supervisor(
+    { plan, settings },
+    {
+      main: join(context.root, 'node/main.ts'),
+      async loadOrCreateIdentity(dataDirectory) {
+        const { loadOrCreateIdentity } = await import('../../store/index.ts');
+        return loadOrCreateIdentity(dataDirectory);
+      },
+      progress(what, where, begunMs) {
+        context.print(progressLine(what, where, performance.now() - begunMs));
+      },
+      onDeath(death) {
+        context.printError(deathNotice(death));
+        broken.abort(new CommandError(`${death.part.title} died while the cluster was starting`));
+      },
+    },
+  );
+
+  const socket = await listenForControl(plan.dataDirectory, (request) => supervisor.control(request));
+  context.hurry.addEventListener('abort', () => {
+    context.printError('Killing everything.');
+    supervisor.abandon();
+    socket.close();
+    context.exitNow(130);
+  });
+
+  let failed = false;
+  try {
+    await stopLeftovers(plan, context.print);
+    await checkPortsFree(plan);
+    context.print(`Freehold ${context.version}: starting a local cluster in ${plan.dataDirectory}`);
+    const interrupted = AbortSignal.any([context.stop, broken.signal]);
+    const { systemOfRecordUrl } = await orAborted(supervisor.start(), context.stop);
+    const waiting = performance.now();
+    await waitForReady(plan, readyTimeoutMs, interrupted);
+    const sku = await waitForStock(plan, readyTimeoutMs, interrupted);
+    context.print(
+      progressLine('ready', 'all nodes take orders, the catalogue is there', performance.now() - waiting),
+    );
+    context.print(welcome({ plan, systemOfRecordUrl, sku, currency, idempotencyKey: randomUUID() }));
+    await aborted(context.stop);
+  } catch (error) {
+    if (!context.stop.aborted) {
+      failed = true;
+      const cause: unknown = broken.signal.aborted ? broken.signal.reason : error;
+      if (cause instanceof UsageError) context.printError(cause.message);
+      else context.printError(`freehold dev: ${cause instanceof Error ? cause.message : String(cause)}`);
+    }
+  }
+
+  context.print(
+    failed ? 'Stopping what was started.' : 'Stopping: nodes finish what they have (Ctrl-C again kills).',
+  );
+  const problems = await supervisor.stop();
+  socket.close();
+  for (const problem of problems) context.printError(problem);
+  if (!failed && problems.length === 0) context.print('Stopped.');
+  return failed || problems.length > 0 ? exitCodes.failed : exitCodes.ok;
+}
+
+/** `work`, or a rejection as soon as `signal` is aborted; what `work` then comes to is of no interest. */
+async function orAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  work.catch(() => {});
+  const stopped = aborted(signal).then(() => {
+    throw new CommandError('stopped');
+  });
+  stopped.catch(() => {});
+  return Promise.race([work, stopped]);
+}
+
+/** Of the first product of the catalogue, for the example order. Throws UsageError when there is no such file. */
+function currencyOf(catalog: string): string {
+  try {
+    accessSync(catalog);
+  } catch {
+    throw new UsageError(`FREEHOLD_CATALOG: ${catalog} cannot be read`);
+  }
+  const rows: Record<string, string>[] = parse(readFileSync(catalog), { columns: true, to: 1, bom: true });
+  return rows[0]?.currency ?? 'EUR';
+}

@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import type { DevSettings } from './settings.ts';
+
+/** Where everything of a local cluster is, worked out before anything starts. Pure. */
+
+export interface PlannedPart {
+  /** What it is called on the command line: `n1`, `sor`, `sandbox`. */
+  readonly name: string;
+  /** What it is called in sentences. */
+  readonly title: string;
+  readonly directory: string;
+  readonly pidFile: string;
+  readonly logFile: string;
+  /** Arguments of `freehold` that run it. They name its directory, so its process can be recognized. */
+  readonly command: readonly string[];
+  readonly ports: readonly number[];
+}
+
+export interface PlannedNode extends PlannedPart {
+  readonly httpPort: number;
+  readonly peerPort: number;
+  readonly httpUrl: string;
+  readonly configFile: string;
+  /** The node's own data directory: identity, journal, ledger. */
+  readonly dataDirectory: string;
+}
+
+export interface Plan {
+  readonly host: string;
+  readonly dataDirectory: string;
+  readonly nodes: readonly PlannedNode[];
+  /** Absent when a PostgreSQL was named. */
+  readonly systemOfRecord?: PlannedPart & { readonly port: number };
+  readonly sandbox: PlannedPart & { readonly port: number; readonly url: string };
+}
+
+const host = '127.0.0.1';
+const nodeCount = 3;
+/** Peer ports lie this far above the HTTP ports; the system of record and the sandbox come after them. */
+const peerPortOffset = 1_000;
+
+export function planOf(settings: DevSettings): Plan {
+  const { dataDirectory, port } = settings;
+  const nodes = Array.from({ length: nodeCount }, (_, index): PlannedNode => {
+    const name = `n${String(index + 1)}`;
+    const directory = join(dataDirectory, name);
+    const httpPort = port + index;
+    const peerPort = httpPort + peerPortOffset;
+    const configFile = join(directory, 'freehold.yaml');
+    return {
+      ...partAt(name, `node ${name}`, directory),
+      command: ['node', '--config', configFile],
+      ports: [httpPort, peerPort],
+      httpPort,
+      peerPort,
+      httpUrl: `http://${host}:${String(httpPort)}`,
+      configFile,
+      dataDirectory: join(directory, 'data'),
+    };
+  });
+
+  const sorDirectory = join(dataDirectory, 'sor');
+  const sorPort = port + peerPortOffset + nodeCount;
+  const sandboxDirectory = join(dataDirectory, 'sandbox');
+  const sandboxPort = sorPort + 1;
+  return {
+    host,
+    dataDirectory,
+    nodes,
+    ...(settings.systemOfRecordUrl === undefined
+      ? {
+          systemOfRecord: {
+            ...partAt('sor', 'system of record', sorDirectory),
+            command: ['sor', '--data', join(sorDirectory, 'data'), '--host', host, '--port', String(sorPort)],
+            ports: [sorPort],
+            port: sorPort,
+          },
+        }
+      : {}),
+    sandbox: {
+      ...partAt('sandbox', 'payment sandbox', sandboxDirectory),
+      command: [
+        'sandbox',
+        '--data',
+        join(sandboxDirectory, 'data'),
+        '--host',
+        host,
+        '--port',
+        String(sandboxPort),
+      ],
+      ports: [sandboxPort],
+      port: sandboxPort,
+      url: `http://${host}:${String(sandboxPort)}`,
+    },
+  };
+}
+
+export function partsOf(plan: Plan): readonly PlannedPart[] {
+  const supporting = plan.systemOfRecord === undefined ? [plan.sandbox] : [plan.systemOfRecord, plan.sandbox];
+  return [...supporting, ...plan.nodes];
+}
+
+function partAt(name: string, title: string, directory: string) {
+  return {
+    name,
+    title,
+    directory,
+    pidFile: join(directory, 'node.pid'),
+    logFile: join(directory, 'log', `${name}.log`),
+  };
+}

@@ -1,0 +1,67 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { CommandError } from '../context.ts';
+import type { Plan, PlannedNode } from './plan.ts';
+
+const pollMs = 100;
+const requestTimeoutMs = 2_000;
+
+/** Resolves when every node says that it takes orders. `during` aborts the wait. */
+export async function waitForReady(plan: Plan, timeoutMs: number, during: AbortSignal): Promise<void> {
+  await Promise.all(
+    plan.nodes.map((node) =>
+      poll(node, 'to be ready', timeoutMs, during, async () => {
+        const answer = await get(`${node.httpUrl}/readyz`);
+        return answer.status === 200 ? true : undefined;
+      }),
+    ),
+  );
+}
+
+/** Resolves with a product to buy, when the first node knows one. */
+export async function waitForStock(plan: Plan, timeoutMs: number, during: AbortSignal): Promise<string> {
+  const [first] = plan.nodes;
+  if (first === undefined) throw new CommandError('a cluster needs a node');
+  return poll(first, 'to know the catalogue', timeoutMs, during, async () => {
+    const answer = await get(`${first.httpUrl}/stock?limit=100`);
+    return firstInStock(answer.body);
+  });
+}
+
+function firstInStock(body: unknown): string | undefined {
+  const rows = Array.isArray(body) ? (body as unknown[]) : Object.values(body ?? {}).find(Array.isArray);
+  const found = (rows as { sku?: string; available?: number }[] | undefined)?.find(
+    (row) => (row.available ?? 0) > 0,
+  );
+  return found?.sku;
+}
+
+async function poll<Value>(
+  node: PlannedNode,
+  what: string,
+  timeoutMs: number,
+  during: AbortSignal,
+  attempt: () => Promise<Value | undefined>,
+): Promise<Value> {
+  const begun = performance.now();
+  let last = 'no answer';
+  while (performance.now() - begun < timeoutMs) {
+    during.throwIfAborted();
+    try {
+      const value = await attempt();
+      if (value !== undefined) return value;
+      last = 'not yet';
+    } catch (error) {
+      last = error instanceof Error ? error.message : String(error);
+    }
+    await delay(pollMs, undefined, { signal: during });
+  }
+  throw new CommandError(
+    `waited ${String(timeoutMs / 1000)} s for ${node.title} ${what} (last: ${last}). Its log: ${node.logFile}`,
+  );
+}
+
+async function get(url: string): Promise<{ status: number; body: unknown }> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(requestTimeoutMs) });
+  const text = await response.text();
+  return { status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+}

@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import { loadConfig } from '../../config.ts';
+import { CommandError, UsageError } from '../context.ts';
+import type { ControlRequest } from './control.ts';
+import { writeNodeFile } from './node-file.ts';
+import { Part } from './part.ts';
+import type { Death } from './part.ts';
+import type { Plan, PlannedNode, PlannedPart } from './plan.ts';
+import type { DevSettings } from './settings.ts';
+
+/**
+ * The processes of a local cluster together: starts them in order, reports deaths, does what the control
+ * socket asks, stops them in reverse. It never restarts anything by itself: a developer who killed a node
+ * wants to see the cluster without it.
+ */
+
+const startTimeoutMs = 60_000;
+/** What a node has for draining; the others have little to do. */
+const stopGraceMs = 15_000;
+const killSignals: readonly string[] = ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGABRT', 'SIGSEGV'];
+
+export interface SupervisorDependencies {
+  /** The file that `node` runs, absolute. */
+  readonly main: string;
+  readonly loadOrCreateIdentity: (dataDirectory: string) => Promise<{ readonly peerId: string }>;
+  /** One line of progress: what, where, how long it took. */
+  readonly progress: (what: string, where: string, sinceMs: number) => void;
+  readonly onDeath: (death: Death) => void;
+}
+
+export class Supervisor {
+  readonly #plan: Plan;
+  readonly #settings: DevSettings;
+  readonly #dependencies: SupervisorDependencies;
+  readonly #systemOfRecord: Part | undefined;
+  readonly #sandbox: Part;
+  readonly #nodes: readonly Part[];
+  #stopping = false;
+
+  constructor(
+    options: { readonly plan: Plan; readonly settings: DevSettings },
+    dependencies: SupervisorDependencies,
+  ) {
+    this.#plan = options.plan;
+    this.#settings = options.settings;
+    this.#dependencies = dependencies;
+    const part = (planned: PlannedPart, nodeArguments: readonly string[] = []): Part =>
+      new Part({ planned, main: dependencies.main, nodeArguments, startTimeoutMs }, dependencies);
+    this.#systemOfRecord = options.plan.systemOfRecord && part(options.plan.systemOfRecord);
+    this.#sandbox = part(options.plan.sandbox);
+    this.#nodes = options.plan.nodes.map((node) => part(node, this.#profiling(node)));
+  }
+
+  /** Resolves when every process takes work; gives the URL of the system of record. */
+  async start(): Promise<{ readonly systemOfRecordUrl: string }> {
+    const embedded = this.#systemOfRecord;
+    const [systemOfRecordUrl] = await allOrFirstError([
+      embedded === undefined
+        ? Promise.resolve(this.#settings.systemOfRecordUrl ?? '')
+        : this.#startOne(embedded),
+      this.#startOne(this.#sandbox),
+    ]);
+    await this.#writeNodeFiles(systemOfRecordUrl ?? '');
+    await allOrFirstError(this.#nodes.map((node) => this.#startOne(node)));
+    return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
+  }
+
+  /** Nodes drain first, together; then what they lean on. Gives what did not end well. */
+  async stop(): Promise<readonly string[]> {
+    this.#stopping = true;
+    const problems: string[] = [];
+    const stopAll = async (parts: readonly Part[]): Promise<void> => {
+      await Promise.all(
+        parts.map(async (part) => {
+          const { clean, how } = await part.stop(stopGraceMs);
+          if (!clean)
+            problems.push(`${part.planned.title} did not end well (${how}); see ${part.planned.logFile}`);
+        }),
+      );
+    };
+    await stopAll(this.#nodes);
+    await stopAll([this.#sandbox, ...(this.#systemOfRecord === undefined ? [] : [this.#systemOfRecord])]);
+    return problems;
+  }
+
+  /** Kills everything at once. */
+  abandon(): void {
+    for (const part of this.#parts()) part.abandon();
+  }
+
+  /** Does what `freehold dev ACTION` asks, and answers with a line to print. Rejects with CommandError. */
+  async control({ action, target, signal }: ControlRequest): Promise<string> {
+    if (action === 'status')
+      return this.#parts()
+        .map((part) =>
+          `${part.planned.name.padEnd(8)} ${part.state.padEnd(8)} ${String(part.pid ?? '')}`.trimEnd(),
+        )
+        .join('\n');
+
+    const part = this.#parts().find((candidate) => candidate.planned.name === target);
+    if (part === undefined) {
+      const names = this.#parts().map((candidate) => candidate.planned.name);
+      throw new CommandError(`${target ?? 'nothing'} is not a part of this cluster: ${names.join(', ')}`);
+    }
+    const { title } = part.planned;
+    switch (action) {
+      case 'kill': {
+        const kind = signal ?? 'SIGKILL';
+        if (!killSignals.includes(kind))
+          throw new CommandError(`--signal must be one of ${killSignals.join(', ')}`);
+        await part.signal(kind as NodeJS.Signals);
+        return `${title} is down`;
+      }
+      case 'pause':
+        await part.signal('SIGSTOP');
+        return `${title} is paused`;
+      case 'resume':
+        await part.signal('SIGCONT');
+        return `${title} goes on`;
+      case 'revive': {
+        const url = await this.#startOne(part);
+        return `${title} is up at ${url}`;
+      }
+      default:
+        throw new CommandError(`${action} is not something a running cluster can do`);
+    }
+  }
+
+  #parts(): readonly Part[] {
+    return [
+      ...this.#nodes,
+      ...(this.#systemOfRecord === undefined ? [] : [this.#systemOfRecord]),
+      this.#sandbox,
+    ];
+  }
+
+  async #startOne(part: Part): Promise<string> {
+    if (this.#stopping) throw new CommandError('the cluster is stopping');
+    const begun = performance.now();
+    const url = await part.start();
+    this.#dependencies.progress(part.planned.title, withoutPassword(url), begun);
+    return url;
+  }
+
+  async #writeNodeFiles(systemOfRecordUrl: string): Promise<void> {
+    const peerIds = new Map<string, string>();
+    for (const node of this.#plan.nodes) {
+      const { peerId } = await this.#dependencies.loadOrCreateIdentity(node.dataDirectory);
+      peerIds.set(node.name, peerId);
+    }
+    for (const node of this.#plan.nodes) {
+      writeNodeFile({ plan: this.#plan, settings: this.#settings, node, peerIds, systemOfRecordUrl });
+      try {
+        loadConfig(node.configFile);
+      } catch (error) {
+        // The file is ours, so what is wrong came from the environment or from --set.
+        throw new UsageError(error instanceof Error ? error.message : String(error));
+      }
+    }
+  }
+
+  #profiling(node: PlannedNode): readonly string[] {
+    const { profileDirectory } = this.#settings;
+    if (profileDirectory === undefined) return [];
+    return ['--cpu-prof', `--cpu-prof-dir=${join(profileDirectory, node.name)}`];
+  }
+}
+
+export function withoutPassword(url: string): string {
+  const parsed = URL.parse(url);
+  if (parsed === null || parsed.password === '') return url;
+  parsed.password = '***';
+  return parsed.href;
+}
+
+/** Waits for all, so that nothing is started behind the back of whoever stops everything after a failure. */
+async function allOrFirstError<Value>(work: readonly Promise<Value>[]): Promise<Value[]> {
+  const settled = await Promise.allSettled(work);
+  return settled.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
+}

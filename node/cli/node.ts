@@ -1,0 +1,44 @@
+import { loadConfig } from '../config.ts';
+import { machineEnvironment } from '../machine.ts';
+import { parseArguments, required } from './arguments.ts';
+import { aborted, exitCodes } from './context.ts';
+import type { Command } from './context.ts';
+
+export const node: Command = {
+  name: 'node',
+  summary: 'run one node of a cluster, as a service does',
+  help: `Usage: freehold node --config FILE
+
+Runs one node until SIGTERM or SIGINT, then drains: it takes no new orders, hands on what it has, and leaves.
+Logs are JSON lines on standard output.
+
+  --config FILE   the node's freehold.yaml; deploy/freehold.example.yaml explains every key
+
+Exit codes: 0 drained and stopped; 2 the configuration is wrong; 70 stopped itself rather than break a promise
+(the last log line says why); 1 anything else.`,
+
+  async run(args, context) {
+    const { values } = parseArguments('node', args, { config: { type: 'string' } });
+    const config = loadConfig(required('node', 'config', values.config));
+    const log = context.log({ level: config.log.level, name: config.node });
+    const environment = machineEnvironment({
+      log,
+      fatal(error) {
+        log.error({ err: error }, `stopping, because going on could break a promise: ${error.message}`);
+        context.exitNow(70);
+      },
+    });
+
+    // Here, so that commands which start no node do not wait for libp2p and the rest to load.
+    const { startNode } = await import('../compose.ts');
+    const running = await startNode(config, { log, environment });
+    log.info({ url: running.httpUrl, version: context.version }, 'serving');
+    context.tellSupervisor({ kind: 'started', url: running.httpUrl });
+
+    await aborted(context.stop);
+    log.info({ reason: context.stop.reason as unknown }, 'draining');
+    await running.stop();
+    log.info({}, 'stopped');
+    return exitCodes.ok;
+  },
+};

@@ -1,0 +1,138 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const main = join(import.meta.dirname, '../../node/main.ts');
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'freehold-cli-'));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true });
+});
+
+interface Run {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+/** Runs the real program. */
+function freehold(args: readonly string[], environment: Record<string, string> = {}): Promise<Run> {
+  return new Promise((resolve) => {
+    const env = { PATH: process.env.PATH, FREEHOLD_DATA: directory, ...environment };
+    const child = execFile(process.execPath, [main, ...args], { env }, (_error, out, error) => {
+      resolve({ code: child.exitCode ?? -1, out, error });
+    });
+  });
+}
+
+describe('what is typed in a way that cannot be meant ends with code 2, a reason and a hint', () => {
+  it.each([
+    [[], /Usage: freehold COMMAND/],
+    [['nod'], /nod is not a command\. Did you mean node\?/],
+    [['xyzzy'], /xyzzy is not a command\. `freehold --help`/],
+    [['node'], /--config is required/],
+    [['node', '--confg', 'x'], /unknown option --confg; did you mean --config\?/],
+    [['node', '--config', 'x', 'y'], /unexpected argument y/],
+    [['node', '--config', '/nowhere.yaml'], /\/nowhere\.yaml: cannot be read \(ENOENT\)/],
+    [['check-config'], /FILE is missing/],
+    [['identity'], /--data is required/],
+    [['sor', '--data', 'x', '--port', 'http'], /--port must be a port number/],
+    [['dev', 'kil', 'n2'], /kil is not an action; did you mean kill\?/],
+    [['dev', 'kill'], /PART is missing/],
+    [['dev', '--set', 'nothing'], /--set must be KEY=VALUE/],
+  ] as const)('freehold %j', async (args, reason) => {
+    const run = await freehold(args);
+    expect(run.error).toMatch(reason);
+    expect(run.error).not.toMatch(/\n {4}at /);
+    expect(run).toMatchObject({ code: 2, out: '' });
+  });
+
+  it.each([
+    [{ FREEHOLD_PORT: '80a' }, /FREEHOLD_PORT must be a port number/],
+    [{ FREEHOLD_PORT: '65000' }, /FREEHOLD_PORT must be from 1 to 64000/],
+    [{ FREEHOLD_CAPTURE: 'later' }, /FREEHOLD_CAPTURE must be after-reserve or immediate, not later/],
+    [{ FREEHOLD_CATALOG: '/nowhere.csv' }, /FREEHOLD_CATALOG: \/nowhere\.csv cannot be read/],
+  ])('freehold dev with %j', async (environment, reason) => {
+    const run = await freehold(['dev'], environment);
+    expect(run.error).toMatch(reason);
+    expect(run.code).toBe(2);
+  });
+});
+
+describe('help', () => {
+  it.each(['--help', '-h', 'help'])('freehold %s lists the commands', async (option) => {
+    const run = await freehold([option]);
+    expect(run.code).toBe(0);
+    for (const name of ['dev', 'node', 'check-config', 'identity', 'sor', 'sandbox'])
+      expect(run.out).toMatch(new RegExp(`^  ${name} `, 'm'));
+  });
+
+  it.each(['dev', 'node', 'check-config', 'identity', 'sor', 'sandbox'])(
+    'freehold %s --help explains it',
+    async (name) => {
+      const run = await freehold([name, '--help']);
+      expect(run).toMatchObject({ code: 0, error: '' });
+      expect(run.out).toMatch(new RegExp(`^Usage: freehold ${name}`));
+    },
+  );
+
+  it('freehold --version is that of the package', async () => {
+    expect((await freehold(['--version'])).out).toMatch(/^freehold \d+\.\d+\.\d+\n$/);
+  });
+});
+
+it('check-config says what is wrong, where, or that nothing is', async () => {
+  const file = join(directory, 'freehold.yaml');
+  writeFileSync(file, 'node: n1\nmembres: []\n');
+  const bad = await freehold(['check-config', file]);
+  expect(bad.code).toBe(2);
+  expect(bad.error).toContain(`${file}:2:1: membres is not a known key; did you mean members?`);
+
+  writeFileSync(
+    file,
+    `node: n1
+members: [{ id: n1, peerId: 12D3KooWGBfKT3XSVmWTRnkpLyBKM4dqBKgFC9E5JwT6zUKnLpQa, address: "127.0.0.1:9080" }]
+systemOfRecord: { url: "postgres://db/shop" }
+payments: { apiKey: sk_test_1, webhookSecret: whsec_1 }
+`,
+  );
+  const good = await freehold(['check-config', file]);
+  expect(good).toMatchObject({ code: 0, error: '' });
+  expect(good.out).toContain('n1 in zone main, 1 members, 1 of them voters');
+});
+
+it('dev refuses to start on ports that are taken, names them and the variable that moves them', async () => {
+  const catalog = join(directory, 'catalog.csv');
+  writeFileSync(catalog, 'sku,name,unit_price,currency,on_hand\nA,A,100,EUR,5\n');
+  const blocker = createServer();
+  await new Promise<void>((resolve) => {
+    blocker.listen(0, '127.0.0.1', resolve);
+  });
+  try {
+    const { port } = blocker.address() as AddressInfo;
+    const run = await freehold(['dev'], { FREEHOLD_PORT: String(port - 1_000), FREEHOLD_CATALOG: catalog });
+    expect(run.error).toContain(`port ${String(port)} (for node n1) on 127.0.0.1 already in use`);
+    expect(run.error).toContain('Set FREEHOLD_PORT');
+    expect(run.code).toBe(1);
+  } finally {
+    blocker.close();
+  }
+});
+
+it('an action without a running cluster says so', async () => {
+  const run = await freehold(['dev', 'kill', 'n2']);
+  expect(run.error).toContain(`no cluster is running in ${directory}`);
+  expect(run.code).toBe(1);
+});
+
+it('a variable that looks like ours and is not is pointed out', async () => {
+  const run = await freehold(['dev'], { FREEHOLD_PROT: '1', FREEHOLD_CATALOG: '/nowhere.csv' });
+  expect(run.error).toContain('FREEHOLD_PROT is set, but has no meaning here; did you mean FREEHOLD_PORT?');
+});
