@@ -10,15 +10,19 @@ import type { Order, OrderState, Outcome, PaymentStatus } from './order.ts';
  *     the earliest that was not withdrawn.
  * O3  An outcome, once folded, never changes as more events arrive, as long as the host ends an order only by the
  *     ledger's answer (transitions.ts). Were two ever to meet, precedence makes all nodes agree all the same.
+ * O4  An order stays open until it has ended *and* no money of its customer is left with the shop for nothing: two
+ *     homes that did not know of each other may have ended it and asked for money at once.
  */
 export interface FoldedOrder {
   readonly order: Order;
-  /** The fact to act on next; absent once the order has ended or while it waits for its client's retry. */
+  /** The fact to act on next; absent once nothing is left to do or while it waits for its client's retry. */
   readonly trigger?: TriggerFact;
   /** What the trigger is about, such as `OUT_OF_STOCK` or `card_declined`; empty where there is nothing to tell. */
   readonly code: string;
   /** The event behind the trigger. */
   readonly cause: string;
+  /** Something is or will be left to do (O4). */
+  readonly open: boolean;
   /** Its client was told 503 and has not come back. */
   readonly deferred: boolean;
   /** Later events build on its registration: it won its claim. Until then another one may still turn out to be it. */
@@ -33,7 +37,8 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   const registration = chooseRegistration(all);
   if (registration === undefined) return undefined;
 
-  const own = all.filter((event) => event.id === registration.id || event.registration === registration.id);
+  const chosen = registration;
+  const own = all.filter((event) => event.id === chosen.id || event.registration === chosen.id);
   const first = <T extends OrderFactType>(type: T): Fact<T> | undefined =>
     own.find((event): event is Fact<T> => event.type === type);
 
@@ -78,12 +83,12 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     ...(registration.traceparent === undefined ? {} : { traceparent: registration.traceparent }),
   };
 
-  const next = deferred || outcome !== undefined ? undefined : nextTrigger();
+  const left = whatIsLeft();
+  const next = deferred || left === undefined ? { code: '', cause: registration.id } : left;
   return {
     order,
-    ...(next === undefined ? {} : { trigger: next.type as TriggerFact }),
-    code: next === undefined ? '' : triggerCode(next),
-    cause: next?.id ?? registration.id,
+    ...next,
+    open: left !== undefined,
     deferred,
     confirmed: own.some((event) => decides(event.type)),
   };
@@ -111,12 +116,23 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     return first('reserved') === undefined || setback !== undefined ? 'paid' : 'reserved';
   }
 
-  /** The furthest fact wins: what comes later in an order's life has everything before it decided. */
-  function nextTrigger(): RecordedEvent | undefined {
-    return reversed ?? setback ?? captured ?? first('reserved') ?? paid ?? refused ?? registration;
+  function whatIsLeft():
+    (Pick<FoldedOrder, 'code' | 'cause'> & { readonly trigger: TriggerFact }) | undefined {
+    if (ending === undefined) {
+      // The furthest fact wins: what comes later in an order's life has everything before it decided.
+      const last = reversed ?? setback ?? captured ?? first('reserved') ?? paid ?? refused ?? chosen;
+      return { trigger: last.type, code: codeOf(last), cause: last.id };
+    }
+    if (ending.type === 'fulfilled') return undefined;
+    // O4: learn what became of the money, or give it back.
+    if (status === 'requested') return { trigger: 'registered', code: '', cause: ending.id };
+    if (status === 'authorized' || status === 'captured') {
+      return { trigger: 'holdLost', code: reason ?? '', cause: ending.id };
+    }
+    return undefined;
   }
 
-  function triggerCode(trigger: RecordedEvent): string {
+  function codeOf(trigger: RecordedEvent): string {
     switch (trigger.type) {
       case 'paymentRefused':
       case 'captureRefused':

@@ -10,7 +10,7 @@ import type { FoldedOrder } from './fold.ts';
  * T3  Stock is held only against money that is at least authorized.
  * T4  An order ends without goods only when no money of its customer is with the shop: never asked for, refused
  *     or given back.
- * T5  An ended order does nothing more.
+ * T5  An ended order only finds out about money and gives it back.
  */
 export type OrderEffect = Exclude<
   Effect,
@@ -21,7 +21,9 @@ export type OrderEffect = Exclude<
 export function illegal(folded: FoldedOrder, effect: OrderEffect): string | undefined {
   const { order, trigger } = folded;
   const { status } = order.payment;
-  if (order.outcome !== undefined) return `the order has ended: ${order.outcome}`;
+  if (order.outcome !== undefined && (!folded.open || !settlesMoney(effect))) {
+    return `the order has ended: ${order.outcome}`;
+  }
   switch (effect.type) {
     case 'payment.authorize':
       return unless(order.capture === 'after-reserve', 'this order is charged at once') ?? unasked();
@@ -61,6 +63,10 @@ export function illegal(folded: FoldedOrder, effect: OrderEffect): string | unde
   function unasked(): string | undefined {
     return unless(status === 'pending' || status === 'requested', `payment is ${status}`);
   }
+}
+
+function settlesMoney({ type }: OrderEffect): boolean {
+  return type === 'payment.authorize' || type === 'payment.charge' || type === 'payment.reverse';
 }
 
 function unless(condition: boolean, why: string): string | undefined {

@@ -6,6 +6,7 @@ import type { OrderState } from '../orders/order.ts';
 export interface Listing {
   readonly state: OrderState;
   readonly createdAt: number;
+  readonly open: boolean;
 }
 
 /** One order in memory: its events, and their fold, made when asked for. */
@@ -77,5 +78,7 @@ export class LiveOrder {
 }
 
 function listingOf(folded: FoldedOrder | undefined): Listing | undefined {
-  return folded === undefined ? undefined : { state: folded.order.state, createdAt: folded.order.createdAt };
+  if (folded === undefined) return undefined;
+  const { state, createdAt } = folded.order;
+  return { state, createdAt, open: folded.open };
 }

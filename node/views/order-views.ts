@@ -9,6 +9,7 @@ import { decodeEntry, decodeJson, encodeJson } from './codec.ts';
 import { LiveOrder } from './live-orders.ts';
 import {
   CHECKPOINT_KEY,
+  openPrefix,
   orderIdOfAge,
   orderKey,
   statePrefix,
@@ -24,7 +25,7 @@ import {
  * V1  Every journal entry up to the checkpoint is in the table: both are written in one batch.
  * V2  The table holds no event that the journal does not have on the disk: its place could be given to another
  *     event after a crash.
- * V3  An order that has not ended, or that the table does not have as it is, stays in memory.
+ * V3  An order that is open (O4), or that the table does not have as it is, stays in memory.
  * V4  Applying an entry again changes nothing (O1), so a replay may start anywhere before its end.
  */
 
@@ -46,8 +47,7 @@ export type ChangeListener = (orderId: string, folded: FoldedOrder) => void;
 
 const PAGE = 1_000;
 const OUTCOMES: readonly Outcome[] = ['fulfilled', 'refunded', 'failed', 'cancelled'];
-const OPEN: readonly OrderState[] = ['registered', 'paid', 'reserved'];
-const STATES: readonly OrderState[] = [...OPEN, ...OUTCOMES, 'synced'];
+const STATES: readonly OrderState[] = ['registered', 'paid', 'reserved', ...OUTCOMES, 'synced'];
 
 export class OrderViews {
   readonly #flushEveryMs: number;
@@ -133,7 +133,7 @@ export class OrderViews {
     if (live.addAhead(event)) this.#changed(live);
   }
 
-  /** Orders that have not ended. */
+  /** Orders that somebody has to drive (O4). */
   open(): ReadonlySet<string> {
     return this.#open;
   }
@@ -263,8 +263,8 @@ export class OrderViews {
       if (state !== undefined) this.#count(state, 1);
       live.counted = state;
     }
-    if (folded === undefined || folded.order.outcome !== undefined) this.#open.delete(live.id);
-    else this.#open.add(live.id);
+    if (folded?.open === true) this.#open.add(live.id);
+    else this.#open.delete(live.id);
     if (folded !== undefined) for (const listener of this.#listeners) listener(live.id, folded);
   }
 
@@ -299,14 +299,10 @@ export class OrderViews {
 
   async #loadListings(): Promise<void> {
     for (const state of STATES) {
-      const openIds: string[] = [];
-      for await (const age of this.#ages(statePrefix(state), 'oldest first')) {
-        this.#count(state, 1);
-        if (OPEN.includes(state)) openIds.push(orderIdOfAge(age));
-      }
-      await this.#load(openIds);
-      for (const id of openIds) this.#open.add(id);
+      for await (const _age of this.#ages(statePrefix(state), 'oldest first')) this.#count(state, 1);
     }
+    for await (const age of this.#ages(openPrefix(), 'oldest first')) this.#open.add(orderIdOfAge(age));
+    await this.#load([...this.#open]);
   }
 
   /** The ages listed under `prefix`; `after` excludes itself and what comes before it in this direction. */

@@ -8,6 +8,7 @@ import type { Listing } from './live-orders.ts';
  *   order!<id>                      the order's events
  *   time!<createdAt>!<id>           all orders by age
  *   state!<state>!<createdAt>!<id>  orders in one state by age
+ *   open!<createdAt>!<id>           orders that somebody has to drive
  *   checkpoint                      per origin, the last journal entry contained
  */
 
@@ -46,6 +47,10 @@ export function within(prefix: string): { readonly from: string; readonly to: st
   return { from: prefix, to: `${prefix}\uffff` };
 }
 
+export function openPrefix(): string {
+  return 'open!';
+}
+
 /** What brings the table from listing an order under `before` to `after`. */
 export function writesOf(
   orderId: string,
@@ -53,18 +58,18 @@ export function writesOf(
   before: Listing | undefined,
   after: Listing | undefined,
 ): TableOperation[] {
-  const operations: TableOperation[] = [{ kind: 'put', key: orderKey(orderId), value: encodeJson(events) }];
-  if (before !== undefined && (before.state !== after?.state || before.createdAt !== after.createdAt)) {
-    const age = ageKey(before.createdAt, orderId);
-    operations.push({ kind: 'delete', key: statePrefix(before.state) + age });
-    if (before.createdAt !== after?.createdAt) operations.push({ kind: 'delete', key: timePrefix() + age });
-  }
-  if (after !== undefined && (before?.state !== after.state || before.createdAt !== after.createdAt)) {
-    const age = ageKey(after.createdAt, orderId);
-    operations.push({ kind: 'put', key: statePrefix(after.state) + age, value: EMPTY });
-    if (before?.createdAt !== after.createdAt) {
-      operations.push({ kind: 'put', key: timePrefix() + age, value: EMPTY });
-    }
-  }
-  return operations;
+  const old = new Set(keysOf(orderId, before));
+  const now = new Set(keysOf(orderId, after));
+  return [
+    { kind: 'put', key: orderKey(orderId), value: encodeJson(events) },
+    ...[...old.difference(now)].map((key) => ({ kind: 'delete', key }) as const),
+    ...[...now.difference(old)].map((key) => ({ kind: 'put', key, value: EMPTY }) as const),
+  ];
+}
+
+function keysOf(orderId: string, listing: Listing | undefined): readonly string[] {
+  if (listing === undefined) return [];
+  const age = ageKey(listing.createdAt, orderId);
+  const keys = [timePrefix() + age, statePrefix(listing.state) + age];
+  return listing.open ? [...keys, openPrefix() + age] : keys;
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../store/environment.ts';
 import type { Durability, Journal, Position } from '../../store/journal/port.ts';
-import type { EventHeader, OrderEvent, OrderFact, RecordedEvent } from '../orders/events.ts';
+import type { EventHeader, OrderEvent, OrderFact } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { Decision } from '../ports/functions.ts';
 import type { Views } from './ports.ts';

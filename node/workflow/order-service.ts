@@ -2,7 +2,7 @@ import type { Environment } from '../../store/environment.ts';
 import { JournalError, type Journal } from '../../store/journal/port.ts';
 import { LedgerError, type Ledger } from '../../store/ledger/port.ts';
 import type { FunctionSettings } from '../orders/effects.ts';
-import type { OrderEvent, RecordedEvent } from '../orders/events.ts';
+import type { OrderEvent } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import { fingerprintOf, orderIdOf } from '../orders/identity.ts';
 import type { Order, OrderState } from '../orders/order.ts';
