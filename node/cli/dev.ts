@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { accessSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse } from 'csv-parse/sync';
+import type { CatalogProduct } from '../reconcilers/catalog.ts';
 import { parseArguments } from './arguments.ts';
 import { aborted, CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
@@ -71,7 +71,7 @@ async function control(args: readonly string[], context: CommandContext): Promis
 }
 
 async function runCluster(settings: DevSettings, context: CommandContext): Promise<number> {
-  const currency = currencyOf(settings.catalog);
+  const catalog = await readCatalog(settings.catalog);
   const plan = planOf(settings);
   mkdirSync(plan.dataDirectory, { recursive: true });
 
@@ -80,9 +80,9 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
     { plan, settings },
     {
       main: join(context.root, 'node/main.ts'),
-      async loadOrCreateIdentity(dataDirectory) {
-        const { loadOrCreateIdentity } = await import('../../store/index.ts');
-        return loadOrCreateIdentity(dataDirectory);
+      async peerIdIn(dataDirectory) {
+        const { loadOrCreateIdentity, peerIdOf } = await import('../../store/index.ts');
+        return peerIdOf(await loadOrCreateIdentity(dataDirectory));
       },
       progress(what, where, begunMs) {
         context.print(progressLine(what, where, performance.now() - begunMs));
@@ -112,6 +112,8 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
     const waiting = performance.now();
     await waitForReady(plan, readyTimeoutMs, interrupted);
     const sku = await waitForStock(plan, readyTimeoutMs, interrupted);
+    // A system of record that was not empty may sell other things than the catalogue lists.
+    const currency = (catalog.find((product) => product.sku === sku) ?? catalog[0])?.currency ?? 'EUR';
     context.print(
       progressLine('ready', 'all nodes take orders, the catalogue is there', performance.now() - waiting),
     );
@@ -146,13 +148,12 @@ async function orAborted<Value>(work: Promise<Value>, signal: AbortSignal): Prom
   return Promise.race([work, stopped]);
 }
 
-/** Of the first product of the catalogue, for the example order. Throws UsageError when there is no such file. */
-function currencyOf(catalog: string): string {
+/** Its currency is that of the example order. Throws UsageError when the file is not there or is not a catalogue. */
+async function readCatalog(file: string): Promise<readonly CatalogProduct[]> {
+  const { loadCatalog } = await import('../reconcilers/catalog.ts');
   try {
-    accessSync(catalog);
-  } catch {
-    throw new UsageError(`FREEHOLD_CATALOG: ${catalog} cannot be read`);
+    return await loadCatalog(file);
+  } catch (error) {
+    throw new UsageError(`FREEHOLD_CATALOG: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const rows: Record<string, string>[] = parse(readFileSync(catalog), { columns: true, to: 1, bom: true });
-  return rows[0]?.currency ?? 'EUR';
 }

@@ -16,9 +16,8 @@ when there is none; it stays in DIR and must not be copied to another node.
   async run(args, context) {
     const { values } = parseArguments('identity', args, { data: { type: 'string' } });
     const directory = resolve(required('identity', 'data', values.data));
-    const { loadOrCreateIdentity } = await import('../../store/index.ts');
-    const found = await loadOrCreateIdentity(directory);
-    context.print(found.peerId);
+    const { loadOrCreateIdentity, peerIdOf } = await import('../../store/index.ts');
+    context.print(peerIdOf(await loadOrCreateIdentity(directory)));
     return exitCodes.ok;
   },
 };

@@ -31,8 +31,12 @@ FREEHOLD_SOR_URL names a PostgreSQL. Not for production.
     const running = await startEmbeddedSystemOfRecord(options);
     log.info({ url: running.url }, 'serving');
     context.tellSupervisor({ kind: 'started', url: running.url });
-    await aborted(context.stop);
-    await running.stop();
+    const failure = await Promise.race([aborted(context.stop), running.failed]);
+    if (failure instanceof Error) {
+      log.error({ err: failure }, 'the database cannot go on');
+      return exitCodes.failed;
+    }
+    await running.close();
     log.info({}, 'stopped');
     return exitCodes.ok;
   },

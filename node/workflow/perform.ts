@@ -12,8 +12,8 @@ import type { WorkflowObserver } from './ports.ts';
  * P1  Nothing is decided here: each fact is the owner's answer (payment provider, ledger), so performing an
  *     effect again, here or on another node, gives the same facts.
  * P2  Before money goes back, the ledger has closed the order: it can not be fulfilled any more.
- * P3  An order ends without goods with the first reason that the ledger accepted: an accepted cancellation ends
- *     `cancelled`, whatever happened meanwhile.
+ * P3  An order ends without goods for the first reason that the ledger accepted, whoever gave it: an accepted
+ *     cancellation ends `cancelled`, whatever happened meanwhile, and two homes never tell two endings.
  */
 export type Performed =
   | { readonly kind: 'facts'; readonly facts: readonly OrderFact[] }
@@ -127,7 +127,7 @@ export async function perform(
   }
 }
 
-/** Ends an order without goods, or as cancelled if that is what the ledger accepted first (P3). */
+/** Ends an order without goods, for the reason that the ledger accepted first (P3). */
 export async function endWithout(
   orderId: string,
   reason: ReleaseReason,
@@ -136,17 +136,20 @@ export async function endWithout(
 ): Promise<Performed> {
   const closed = await ledger.release(orderId, reason);
   if (closed.kind === 'committed') return park('LEDGER_DISAGREES', `${reason}, but its goods are sold`);
-  if (closed.reason === 'cancelled' && reason !== 'cancelled') {
-    return {
-      kind: 'facts',
-      facts: [
-        { type: 'cancelRequested', data: {} },
-        { type: 'cancelled', data: {} },
-      ],
-    };
-  }
-  return fact(ending);
+  if (closed.reason === reason) return fact(ending);
+  return { kind: 'facts', facts: ENDINGS[closed.reason] };
 }
+
+/** How an order ends when the ledger had accepted another reason before this home came with its own. */
+const ENDINGS: Readonly<Record<ReleaseReason, readonly OrderFact[]>> = {
+  cancelled: [
+    { type: 'cancelRequested', data: {} },
+    { type: 'cancelled', data: {} },
+  ],
+  refunded: [{ type: 'refunded', data: { code: 'REFUNDED' } }],
+  failed: [{ type: 'failed', data: { code: 'FAILED' } }],
+  abandoned: [{ type: 'failed', data: { code: 'ABANDONED' } }],
+};
 
 function paid(answer: PaymentAnswer): Performed {
   switch (answer.kind) {

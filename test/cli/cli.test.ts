@@ -58,7 +58,7 @@ describe('what is typed in a way that cannot be meant ends with code 2, a reason
     [{ FREEHOLD_PORT: '80a' }, /FREEHOLD_PORT must be a port number/],
     [{ FREEHOLD_PORT: '65000' }, /FREEHOLD_PORT must be from 1 to 64000/],
     [{ FREEHOLD_CAPTURE: 'later' }, /FREEHOLD_CAPTURE must be after-reserve or immediate, not later/],
-    [{ FREEHOLD_CATALOG: '/nowhere.csv' }, /FREEHOLD_CATALOG: \/nowhere\.csv cannot be read/],
+    [{ FREEHOLD_CATALOG: '/nowhere.csv' }, /FREEHOLD_CATALOG: ENOENT.*\/nowhere\.csv/],
   ])('freehold dev with %j', async (environment, reason) => {
     const run = await freehold(['dev'], environment);
     expect(run.error).toMatch(reason);
@@ -110,7 +110,7 @@ payments: { apiKey: sk_test_1, webhookSecret: whsec_1 }
 
 it('dev refuses to start on ports that are taken, names them and the variable that moves them', async () => {
   const catalog = join(directory, 'catalog.csv');
-  writeFileSync(catalog, 'sku,name,unit_price,currency,on_hand\nA,A,100,EUR,5\n');
+  writeFileSync(catalog, 'sku,name,price_minor,currency,on_hand\nA,A,100,EUR,5\n');
   const blocker = createServer();
   await new Promise<void>((resolve) => {
     blocker.listen(0, '127.0.0.1', resolve);

@@ -169,7 +169,7 @@ describe('an order under functions that ask for anything', () => {
           expect(ledger.conservationResidual()).toBe(0);
         },
       ),
-      { numRuns: 3_000 },
+      { numRuns: 5_000 },
     );
   });
 });

@@ -22,7 +22,8 @@ const killSignals: readonly string[] = ['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGABRT
 export interface SupervisorDependencies {
   /** The file that `node` runs, absolute. */
   readonly main: string;
-  readonly loadOrCreateIdentity: (dataDirectory: string) => Promise<{ readonly peerId: string }>;
+  /** The peer id of the node that lives there; its key is made when there is none. */
+  readonly peerIdIn: (dataDirectory: string) => Promise<string>;
   /** One line of progress: what, where, how long it took. */
   readonly progress: (what: string, where: string, sinceMs: number) => void;
   readonly onDeath: (death: Death) => void;
@@ -144,10 +145,8 @@ export class Supervisor {
 
   async #writeNodeFiles(systemOfRecordUrl: string): Promise<void> {
     const peerIds = new Map<string, string>();
-    for (const node of this.#plan.nodes) {
-      const { peerId } = await this.#dependencies.loadOrCreateIdentity(node.dataDirectory);
-      peerIds.set(node.name, peerId);
-    }
+    for (const node of this.#plan.nodes)
+      peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
     for (const node of this.#plan.nodes) {
       writeNodeFile({ plan: this.#plan, settings: this.#settings, node, peerIds, systemOfRecordUrl });
       try {
