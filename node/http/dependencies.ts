@@ -1,0 +1,67 @@
+import type { Environment } from '../../store/environment.ts';
+import type { Ledger } from '../../store/ledger/port.ts';
+import type { OrderService } from '../ports/order-service.ts';
+import type { PaymentProvider } from '../ports/payments.ts';
+import type { Reconcilers } from '../ports/reconcilers.ts';
+
+/** What the HTTP interface is built from. It decides nothing about orders: it checks shapes and translates. */
+
+export interface HttpOptions {
+  /** This node's name, such as `n1`. */
+  readonly self: string;
+  /** Larger bodies are answered 413. Default 256 KiB. */
+  readonly bodyLimitBytes?: number;
+  /** A request must have arrived whole within this time. Default 30 s. */
+  readonly requestTimeoutMs?: number;
+}
+
+export interface HttpDependencies {
+  readonly orders: OrderService;
+  readonly ledger: Pick<Ledger, 'stock' | 'stocks' | 'freshness' | 'status'>;
+  readonly reconcilers: Reconcilers;
+  readonly payments: Pick<PaymentProvider, 'verifyWebhook'>;
+  readonly cluster: () => ClusterView;
+  readonly readiness: () => Readiness;
+  /** True from the moment the node was told to stop: connections are then closed after their answer. */
+  readonly draining: () => boolean;
+  readonly metrics: HttpMetrics;
+  readonly environment: Pick<Environment, 'random' | 'log'>;
+}
+
+export interface ClusterView {
+  readonly self: string;
+  readonly leader?: string;
+  readonly term: number;
+  readonly members: readonly {
+    /** The node's name. */
+    readonly id: string;
+    readonly peerId: string;
+    readonly zone: string;
+    readonly voter: boolean;
+    readonly reachable: boolean;
+    /** The last sequence of that node's journal held here. */
+    readonly position: number;
+    /** Entries of this node's journal that the member has not acknowledged. */
+    readonly lag: number;
+  }[];
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why not, for people; empty when ready. */
+  readonly reasons: readonly string[];
+}
+
+export interface HttpMetrics {
+  readonly contentType: string;
+  render(): Promise<string>;
+  readonly http: {
+    answered(request: {
+      readonly method: string;
+      /** The pattern, such as `/orders/:id`; `unmatched` where there is none. */
+      readonly route: string;
+      readonly status: number;
+      readonly seconds: number;
+    }): void;
+  };
+}

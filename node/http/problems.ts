@@ -1,0 +1,174 @@
+import type { Refusal } from '../ports/order-service.ts';
+
+/**
+ * The one table of errors: every code a client can meet, with its status and title. Problem documents follow
+ * RFC 9457; clients decide by `code`, people read `title` and `detail`.
+ */
+
+interface Row {
+  readonly status: number;
+  readonly title: string;
+}
+
+/** Codes that this interface finds by itself, before or beside the order service. */
+type InterfaceCode =
+  | 'INVALID_REQUEST'
+  | 'MALFORMED_JSON'
+  | 'MALFORMED_REQUEST'
+  | 'INVALID_IDEMPOTENCY_KEY'
+  | 'INVALID_SIGNATURE'
+  | 'NOT_FOUND'
+  | 'SKU_NOT_FOUND'
+  | 'RECONCILER_NOT_FOUND'
+  | 'METHOD_NOT_ALLOWED'
+  | 'REQUEST_TIMEOUT'
+  | 'NOT_LEADER'
+  | 'BODY_TOO_LARGE'
+  | 'URI_TOO_LONG'
+  | 'UNSUPPORTED_MEDIA_TYPE'
+  | 'HEADERS_TOO_LARGE'
+  | 'SYSTEM_OF_RECORD_UNAVAILABLE'
+  | 'INTERNAL_ERROR';
+
+export type ProblemCode = Refusal['code'] | InterfaceCode;
+
+export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
+  INVALID_REQUEST: { status: 400, title: 'A part of the request is not valid' },
+  MALFORMED_JSON: { status: 400, title: 'The body is not JSON' },
+  MALFORMED_REQUEST: { status: 400, title: 'The request is not well-formed HTTP' },
+  INVALID_IDEMPOTENCY_KEY: { status: 400, title: 'The Idempotency-Key is not valid' },
+  INVALID_SIGNATURE: { status: 400, title: 'The signature does not fit the body' },
+  NOT_FOUND: { status: 404, title: 'There is nothing at this path' },
+  ORDER_NOT_FOUND: { status: 404, title: 'No such order is known here' },
+  SKU_NOT_FOUND: { status: 404, title: 'No such SKU is known here' },
+  RECONCILER_NOT_FOUND: { status: 404, title: 'There is no reconciler of this name' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'This path does not answer that method' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request took too long to arrive' },
+  NOT_CANCELLABLE: { status: 409, title: 'The order can no longer be cancelled' },
+  NOT_LEADER: { status: 409, title: 'Only the ledger leader does this' },
+  BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
+  URI_TOO_LONG: { status: 414, title: 'The path is too long' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body must be application/json' },
+  UNKNOWN_SKU: { status: 422, title: 'The shop does not know this SKU' },
+  WRONG_CURRENCY: { status: 422, title: 'The SKU is not sold in this currency' },
+  INVALID_ORDER: { status: 422, title: 'The order cannot be accepted' },
+  /** Stands for whatever a function refuses: its own status and code go into the document. */
+  REFUSED_BY_FUNCTION: { status: 422, title: 'The shop refuses this order' },
+  IDEMPOTENCY_KEY_REUSED: { status: 422, title: 'This Idempotency-Key belongs to another request' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The header fields are too large' },
+  INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
+  QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },
+  OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
+  DRAINING: { status: 503, title: 'The node is about to stop' },
+  LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot decide now' },
+  CATALOG_UNAVAILABLE: { status: 503, title: 'The catalogue has not been read yet' },
+  FUNCTION_FAILED: { status: 503, title: 'The function for this request failed' },
+  SYSTEM_OF_RECORD_UNAVAILABLE: { status: 503, title: 'The system of record cannot be reached' },
+};
+
+/** What a problem document may say beyond the standard members. */
+interface Extensions {
+  /** JSON path into the body, such as `lines[0].quantity`, or the name of a parameter or header. */
+  readonly field?: string;
+  /** The state the order is in. */
+  readonly state?: string;
+  /** The node that leads the ledger. */
+  readonly leader?: string;
+  /** Finds the request in this node's log. */
+  readonly traceId?: string;
+}
+
+/** What is sent as `application/problem+json`. */
+export interface ProblemDocument extends Extensions {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: string;
+  /** The path that was asked for. */
+  readonly instance: string;
+}
+
+export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
+
+/** Thrown by a route, caught by the one error handler. Nothing in it may be secret: the client reads it all. */
+export class Problem extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly title: string;
+  readonly extensions: Extensions;
+  /** Header fields that belong to the answer, such as `retry-after`. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: Extensions & {
+      readonly headers?: Readonly<Record<string, string>>;
+      /** A function's own code and status, in place of the table's. */
+      readonly refusal?: { readonly code: string; readonly status: number };
+    } = {},
+  ) {
+    super(detail);
+    this.name = 'Problem';
+    const { headers, refusal, ...extensions } = more;
+    this.code = refusal?.code ?? code;
+    this.status = refusal?.status ?? PROBLEMS[code].status;
+    this.title = PROBLEMS[code].title;
+    this.extensions = extensions;
+    this.headers = headers ?? {};
+  }
+
+  document(instance: string): ProblemDocument {
+    return {
+      type: problemType(this.code),
+      title: this.title,
+      status: this.status,
+      detail: this.message,
+      code: this.code,
+      instance,
+      ...this.extensions,
+    };
+  }
+}
+
+export function problemType(code: string): string {
+  return `urn:freehold:problem:${code}`;
+}
+
+/** Seconds as a `Retry-After` header: whole, and at least one, or clients would come back at once. */
+export function retryAfter(seconds: number): { readonly 'retry-after': string } {
+  return { 'retry-after': String(Math.max(1, Math.ceil(seconds))) };
+}
+
+/** What the order service refused, as the client is told. */
+export function problemOf(refusal: Refusal): Problem {
+  const { code, detail } = refusal;
+  switch (code) {
+    case 'UNKNOWN_SKU':
+    case 'WRONG_CURRENCY':
+    case 'INVALID_ORDER':
+      return new Problem(code, detail, fieldOf(refusal.field));
+    case 'REFUSED_BY_FUNCTION':
+      return new Problem(code, detail, {
+        ...fieldOf(refusal.field),
+        refusal: { code: refusal.functionCode, status: refusal.status },
+      });
+    case 'QUORUM_UNAVAILABLE':
+    case 'OVERLOADED':
+    case 'DRAINING':
+    case 'LEDGER_UNAVAILABLE':
+    case 'CATALOG_UNAVAILABLE':
+    case 'FUNCTION_FAILED':
+      return new Problem(code, detail, { headers: retryAfter(refusal.retryAfterSeconds) });
+    case 'NOT_CANCELLABLE':
+      return new Problem(code, detail, { state: refusal.state });
+    case 'IDEMPOTENCY_KEY_REUSED':
+    case 'ORDER_NOT_FOUND':
+      return new Problem(code, detail);
+  }
+}
+
+function fieldOf(field: string): Extensions {
+  return field === '' ? {} : { field };
+}

@@ -1,0 +1,89 @@
+/**
+ * JSON Schemas of what comes in. They are enforced as they are documented: nothing is coerced, filled in or
+ * silently removed, and everything has a bound.
+ */
+
+/** No control characters: PostgreSQL refuses NUL, terminals obey the others. No lone surrogates: not UTF-8. */
+const LINE_OF_TEXT = '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$';
+/** The same, with tabs and line breaks. */
+const TEXT = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f\\ud800-\\udfff]+$';
+const VISIBLE_ASCII = '^[\\x21-\\x7e]+$';
+
+export const currency = { type: 'string', pattern: '^[A-Z]{3}$', description: 'ISO 4217.' } as const;
+
+export const sku = {
+  type: 'string',
+  maxLength: 64,
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]*$',
+  description: 'Letters, digits, and . _ : - after the first character.',
+} as const;
+
+export const orderId = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 64,
+  pattern: '^[A-Za-z0-9_-]+$',
+} as const;
+
+export const ORDER_STATES = [
+  'registered',
+  'paid',
+  'reserved',
+  'fulfilled',
+  'refunded',
+  'failed',
+  'cancelled',
+  'synced',
+] as const;
+
+const customer = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id', 'email'],
+  properties: {
+    id: { type: 'string', maxLength: 128, pattern: LINE_OF_TEXT },
+    email: {
+      type: 'string',
+      maxLength: 254,
+      pattern:
+        '^[^\\s@\\u0000-\\u001f\\u007f\\ud800-\\udfff]+@[^\\s@\\u0000-\\u001f\\u007f\\ud800-\\udfff]+\\.[^\\s@\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$',
+    },
+    name: { type: 'string', maxLength: 200, pattern: LINE_OF_TEXT },
+    address: { type: 'string', maxLength: 1_000, pattern: TEXT },
+  },
+} as const;
+
+export const placeOrder = {
+  $id: 'PlaceOrder',
+  type: 'object',
+  additionalProperties: false,
+  required: ['customer', 'currency', 'lines', 'payment'],
+  properties: {
+    customer,
+    currency,
+    lines: {
+      type: 'array',
+      minItems: 1,
+      maxItems: 100,
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['sku', 'quantity'],
+        properties: { sku, quantity: { type: 'integer', minimum: 1, maximum: 10_000 } },
+      },
+    },
+    payment: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['method'],
+      properties: {
+        method: {
+          type: 'string',
+          maxLength: 128,
+          pattern: VISIBLE_ASCII,
+          description: "The payment provider's token for a means of payment; never a card number.",
+        },
+      },
+    },
+  },
+} as const;

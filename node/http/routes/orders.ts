@@ -1,0 +1,188 @@
+import type { FastifyPluginAsync } from 'fastify';
+import type { Order, OrderState } from '../../orders/order.ts';
+import type { Answer, PlaceOrder } from '../../ports/order-service.ts';
+import type { HttpDependencies } from '../dependencies.ts';
+import { answers, problems } from '../documentation.ts';
+import { waitSecondsOf } from '../prefer.ts';
+import { Problem, problemOf } from '../problems.ts';
+import { readNumbersInQuery } from '../query.ts';
+import { ORDER_STATES, orderId } from '../request-schemas.ts';
+
+/** Place, read, list and cancel orders. */
+
+const tags = ['orders'];
+const params = { type: 'object', required: ['id'], properties: { id: orderId } } as const;
+
+/** Documents the headers of `POST /orders`; only the key can be wrong, the others are ignored when malformed. */
+const placeHeaders = {
+  type: 'object',
+  properties: {
+    'Idempotency-Key': {
+      type: 'string',
+      minLength: 1,
+      maxLength: 255,
+      pattern: '^[\\x21-\\x7e]+$',
+      description: 'Names the order: the same key is the same order, at any node.',
+    },
+    Prefer: { type: 'string', description: '`wait=SECONDS`, at most 60: answer when the order has ended.' },
+    traceparent: { type: 'string', description: 'W3C Trace Context.' },
+  },
+} as const;
+
+const listQuery = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    state: { type: 'string', enum: ORDER_STATES },
+    after: { type: 'string', minLength: 1, maxLength: 512, description: '`next` of the page before.' },
+    limit: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
+  },
+} as const;
+
+export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): FastifyPluginAsync {
+  return async (app) => {
+    app.post<{ Body: Pick<PlaceOrder, 'customer' | 'currency' | 'lines' | 'payment'> }>(
+      '/orders',
+      {
+        schema: {
+          operationId: 'placeOrder',
+          summary: 'Place an order',
+          description: 'Answered once the order is on the disks of a majority of nodes.',
+          tags,
+          headers: placeHeaders,
+          body: { $ref: 'PlaceOrder#' },
+          response: {
+            200: answers('The order that this key made before.', 'Order', {
+              'Idempotency-Replayed': 'Always `true`.',
+              'Preference-Applied': 'The wait that was honoured.',
+            }),
+            201: answers('The order is registered and will be driven to its end.', 'Order', {
+              Location: 'Where the order can be read.',
+              'Preference-Applied': 'The wait that was honoured.',
+            }),
+            ...problems(
+              'INVALID_REQUEST',
+              'MALFORMED_JSON',
+              'INVALID_IDEMPOTENCY_KEY',
+              'BODY_TOO_LARGE',
+              'UNSUPPORTED_MEDIA_TYPE',
+              'UNKNOWN_SKU',
+              'WRONG_CURRENCY',
+              'INVALID_ORDER',
+              'IDEMPOTENCY_KEY_REUSED',
+              'REFUSED_BY_FUNCTION',
+              'QUORUM_UNAVAILABLE',
+              'OVERLOADED',
+              'DRAINING',
+              'LEDGER_UNAVAILABLE',
+              'CATALOG_UNAVAILABLE',
+              'FUNCTION_FAILED',
+            ),
+          },
+        },
+      },
+      async (request, reply) => {
+        const idempotencyKey = request.headers['idempotency-key'] as string | undefined;
+        const waitSeconds = waitSecondsOf(request.headers['prefer'] as string | undefined);
+        const { order, replayed, waited } = valueOf(
+          await orders.place({
+            ...request.body,
+            ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+            traceparent: request.traceparent,
+            waitMs: waitSeconds * 1_000,
+          }),
+        );
+        if (waited) void reply.header('preference-applied', `wait=${waitSeconds}`);
+        if (replayed) void reply.header('idempotency-replayed', 'true');
+        else void reply.code(201).header('location', `/orders/${order.id}`);
+        return order;
+      },
+    );
+
+    app.get<{ Querystring: { state?: OrderState; after?: string; limit: number } }>(
+      '/orders',
+      {
+        preValidation: readNumbersInQuery('limit'),
+        schema: {
+          operationId: 'listOrders',
+          summary: 'List orders, newest first',
+          tags,
+          querystring: listQuery,
+          response: { 200: answers('One page.', 'OrderPage'), ...problems('INVALID_REQUEST') },
+        },
+      },
+      (request) => orders.list(request.query),
+    );
+
+    app.get<{ Params: { id: string } }>(
+      '/orders/:id',
+      {
+        schema: {
+          operationId: 'readOrder',
+          summary: 'Read an order',
+          description: 'From the copy of the node that is asked, which may be a moment behind.',
+          tags,
+          params,
+          response: {
+            200: answers('The order.', 'Order'),
+            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND'),
+          },
+        },
+      },
+      async (request) => (await orders.find(request.params.id)) ?? notFound(request.params.id),
+    );
+
+    app.get<{ Params: { id: string } }>(
+      '/orders/:id/events',
+      {
+        schema: {
+          operationId: 'readOrderEvents',
+          summary: 'Read the audit trail of an order',
+          tags,
+          params,
+          response: {
+            200: answers('What happened, oldest first.', 'OrderEvents'),
+            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND'),
+          },
+        },
+      },
+      async (request) => ({
+        events: (await orders.events(request.params.id)) ?? notFound(request.params.id),
+      }),
+    );
+
+    app.post<{ Params: { id: string } }>(
+      '/orders/:id/cancel',
+      {
+        schema: {
+          operationId: 'cancelOrder',
+          summary: 'Cancel an order',
+          description: 'Accepted until the order is fulfilled: money and stock go back.',
+          tags,
+          params,
+          response: {
+            200: answers('The order, which will end cancelled.', 'Order'),
+            ...problems(
+              'INVALID_REQUEST',
+              'ORDER_NOT_FOUND',
+              'NOT_CANCELLABLE',
+              'QUORUM_UNAVAILABLE',
+              'DRAINING',
+              'LEDGER_UNAVAILABLE',
+            ),
+          },
+        },
+      },
+      async (request): Promise<Order> => valueOf(await orders.cancel(request.params.id)),
+    );
+  };
+}
+
+function valueOf<T>(answer: Answer<T>): T {
+  if (!answer.ok) throw problemOf(answer.refusal);
+  return answer.value;
+}
+
+function notFound(id: string): never {
+  throw new Problem('ORDER_NOT_FOUND', `${id} is not known to this node.`);
+}

@@ -1,0 +1,288 @@
+import { currency, ORDER_STATES, placeOrder } from './request-schemas.ts';
+
+/**
+ * JSON Schemas of what goes out, and the list of all shared schemas: registered once under their `$id`, used
+ * by reference. They write the answers and are the OpenAPI document.
+ */
+
+const money = { type: 'integer', description: 'In minor units of the currency, such as cents.' } as const;
+const time = { type: 'integer', description: 'Milliseconds since the Unix epoch.' } as const;
+const units = { type: 'integer' } as const;
+
+const order = {
+  $id: 'Order',
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'id',
+    'state',
+    'createdAt',
+    'updatedAt',
+    'customer',
+    'currency',
+    'total',
+    'lines',
+    'capture',
+    'payment',
+    'cancelRequested',
+    'home',
+    'registration',
+    'fingerprint',
+  ],
+  properties: {
+    id: { type: 'string' },
+    state: { type: 'string', enum: ORDER_STATES },
+    outcome: { type: 'string', enum: ['fulfilled', 'refunded', 'failed', 'cancelled'] },
+    reason: { type: 'string', description: 'Why it did not end as fulfilled; a stable code.' },
+    createdAt: time,
+    updatedAt: time,
+    customer: {
+      type: 'object',
+      required: ['id', 'email'],
+      properties: {
+        id: { type: 'string' },
+        email: { type: 'string' },
+        name: { type: 'string' },
+        address: { type: 'string' },
+      },
+    },
+    currency,
+    total: money,
+    lines: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['sku', 'quantity', 'unitPrice'],
+        properties: { sku: { type: 'string' }, quantity: units, unitPrice: money },
+      },
+    },
+    capture: { type: 'string', enum: ['after-reserve', 'immediate'] },
+    payment: {
+      type: 'object',
+      required: ['method', 'status'],
+      properties: {
+        method: { type: 'string' },
+        status: {
+          type: 'string',
+          enum: ['pending', 'authorized', 'captured', 'refused', 'voided', 'refunded'],
+        },
+        intent: { type: 'string' },
+        declineCode: { type: 'string' },
+      },
+    },
+    cancelRequested: { type: 'boolean' },
+    home: { type: 'string', description: 'The node that drives the order now.' },
+    registration: { type: 'string', description: 'Where the registration stands in the journal.' },
+    fingerprint: { type: 'string', description: 'Hash of what was asked for.' },
+    traceparent: { type: 'string' },
+  },
+} as const;
+
+const orderPage = {
+  $id: 'OrderPage',
+  type: 'object',
+  additionalProperties: false,
+  required: ['orders'],
+  properties: {
+    orders: { type: 'array', items: { $ref: 'Order#' } },
+    next: { type: 'string', description: 'Give it as `after` for the next page; absent on the last.' },
+  },
+} as const;
+
+const orderEvents = {
+  $id: 'OrderEvents',
+  type: 'object',
+  additionalProperties: false,
+  required: ['events'],
+  properties: {
+    events: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['id', 'orderId', 'type', 'at', 'node', 'data'],
+        properties: {
+          id: { type: 'string', description: 'Its place in the journal, such as n1:42.' },
+          orderId: { type: 'string' },
+          type: { type: 'string' },
+          at: time,
+          node: { type: 'string' },
+          function: { type: 'string', description: 'The function that decided it; absent for the host.' },
+          version: { type: 'string', description: "SHA-256 of the function's module." },
+          cause: { type: 'string', description: 'The event this one follows from.' },
+          traceparent: { type: 'string' },
+          registration: { type: 'string' },
+          data: { type: 'object', additionalProperties: true },
+        },
+      },
+    },
+  },
+} as const;
+
+const stock = {
+  $id: 'Stock',
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'sku',
+    'name',
+    'available',
+    'held',
+    'sold',
+    'onHand',
+    'unitPrice',
+    'currency',
+    'asOf',
+    'linearizable',
+  ],
+  properties: {
+    sku: { type: 'string' },
+    name: { type: 'string' },
+    available: {
+      ...units,
+      description: 'onHand − sold − held; negative when more is promised than there is.',
+    },
+    held: { ...units, description: 'Set aside for orders under way.' },
+    sold: { ...units, description: 'Committed, not yet contained in onHand.' },
+    onHand: { ...units, description: 'As last read from the system of record.' },
+    unitPrice: money,
+    currency,
+    asOf: { ...time, description: 'The leader’s time of the last decision seen here, ms since the epoch.' },
+    linearizable: { type: 'boolean', description: 'Read on the leader: nothing newer exists anywhere.' },
+  },
+} as const;
+
+const stockPage = {
+  $id: 'StockPage',
+  type: 'object',
+  additionalProperties: false,
+  required: ['stock'],
+  properties: {
+    stock: { type: 'array', items: { $ref: 'Stock#' } },
+    next: { type: 'string', description: 'Give it as `after` for the next page; absent on the last.' },
+  },
+} as const;
+
+const reconcilerStatus = {
+  $id: 'Reconcilers',
+  type: 'object',
+  additionalProperties: false,
+  required: ['reconcilers'],
+  properties: {
+    reconcilers: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['name', 'running', 'lagSeconds', 'pending', 'parked'],
+        properties: {
+          name: { type: 'string' },
+          running: { type: 'boolean' },
+          lastRunAt: time,
+          lastSuccessAt: time,
+          lastError: { type: 'string' },
+          lagSeconds: { type: 'number' },
+          pending: { type: 'integer' },
+          parked: {
+            type: 'array',
+            items: {
+              type: 'object',
+              additionalProperties: false,
+              required: ['orderId', 'reason', 'at'],
+              properties: { orderId: { type: 'string' }, reason: { type: 'string' }, at: time },
+            },
+          },
+        },
+      },
+    },
+  },
+} as const;
+
+const reconcilerReport = {
+  $id: 'ReconcilerReport',
+  type: 'object',
+  additionalProperties: false,
+  required: ['name', 'startedAt', 'finishedAt', 'processed', 'parked', 'pending'],
+  properties: {
+    name: { type: 'string' },
+    startedAt: time,
+    finishedAt: time,
+    processed: { type: 'integer' },
+    parked: { type: 'integer' },
+    pending: { type: 'integer' },
+  },
+} as const;
+
+const cluster = {
+  $id: 'Cluster',
+  type: 'object',
+  additionalProperties: false,
+  required: ['self', 'term', 'members'],
+  properties: {
+    self: { type: 'string' },
+    leader: { type: 'string', description: 'Absent while there is none, or none is known here.' },
+    term: { type: 'integer' },
+    members: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['id', 'peerId', 'zone', 'voter', 'reachable', 'position', 'lag'],
+        properties: {
+          id: { type: 'string' },
+          peerId: { type: 'string' },
+          zone: { type: 'string' },
+          voter: { type: 'boolean' },
+          reachable: { type: 'boolean' },
+          position: { type: 'integer', description: 'The last sequence of its journal held here.' },
+          lag: { type: 'integer', description: 'Entries of this node that it has not acknowledged.' },
+        },
+      },
+    },
+  },
+} as const;
+
+const readiness = {
+  $id: 'Readiness',
+  type: 'object',
+  additionalProperties: false,
+  required: ['ready', 'reasons'],
+  properties: { ready: { type: 'boolean' }, reasons: { type: 'array', items: { type: 'string' } } },
+} as const;
+
+const problem = {
+  $id: 'Problem',
+  type: 'object',
+  additionalProperties: false,
+  required: ['type', 'title', 'status', 'detail', 'code', 'instance'],
+  description: 'RFC 9457. Decide by `code`, which is stable.',
+  properties: {
+    type: { type: 'string' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string' },
+    code: { type: 'string' },
+    instance: { type: 'string' },
+    field: { type: 'string', description: 'Such as `lines[0].quantity`.' },
+    state: { type: 'string' },
+    leader: { type: 'string' },
+    traceId: { type: 'string' },
+  },
+} as const;
+
+/** Every shared schema, to be added to the Fastify instance before any route. */
+export const SCHEMAS = [
+  placeOrder,
+  order,
+  orderPage,
+  orderEvents,
+  stock,
+  stockPage,
+  reconcilerStatus,
+  reconcilerReport,
+  cluster,
+  readiness,
+  problem,
+] as const;
+
+export type SchemaName = (typeof SCHEMAS)[number]['$id'];

@@ -1,0 +1,88 @@
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { HttpDependencies, HttpOptions } from './dependencies.ts';
+import { documentedSchemas, documentRoutes } from './documentation.ts';
+import { answerConnectionError, answerErrorsAsProblems, sendProblem } from './errors.ts';
+import { acceptStrictJson } from './json-body.ts';
+import { answerUnroutedRequests } from './methods.ts';
+import { operationRoutes } from './routes/operations.ts';
+import { orderRoutes } from './routes/orders.ts';
+import { reconcilerRoutes } from './routes/reconcilers.ts';
+import { stockRoutes } from './routes/stock.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
+import { traceparentOf } from './trace.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The caller's trace, or one begun here. */
+    traceparent: string;
+  }
+}
+
+const BODY_LIMIT_BYTES = 256 * 1_024;
+const REQUEST_TIMEOUT_MS = 30_000;
+const HEADERS_SIZE_BYTES_MAX = 16 * 1_024;
+
+/**
+ * The HTTP interface, built and not listening. It owns shapes: what a request must look like, what an answer
+ * looks like, which status goes with which refusal. It owns no state and decides nothing about orders.
+ *
+ *  1. A request reaches the order service only in the form that its schema describes.
+ *  2. Every failure is answered by a problem document; what nobody foresaw says nothing about the inside.
+ *  3. Every answer carries the `traceparent` of its request.
+ *
+ * The caller listens and closes. While `draining()` the server still answers, and lets go of connections.
+ */
+export function createHttpServer(options: HttpOptions, dependencies: HttpDependencies): FastifyInstance {
+  const { environment, metrics } = dependencies;
+  const trace = (request: FastifyRequest, reply: FastifyReply) => {
+    request.traceparent = traceparentOf(
+      request.headers['traceparent'] as string | undefined,
+      environment.random,
+    );
+    void reply.header('traceparent', request.traceparent);
+  };
+
+  const app = Fastify({
+    bodyLimit: options.bodyLimitBytes ?? BODY_LIMIT_BYTES,
+    requestTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+    http: { maxHeaderSize: HEADERS_SIZE_BYTES_MAX },
+    // The order service refuses what it will not take any more; reading goes on until the last connection.
+    return503OnClosing: false,
+    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
+    clientErrorHandler: answerConnectionError,
+    // What is wrong with the path itself is found before any hook runs.
+    frameworkErrors: (error, request, reply) => {
+      trace(request, reply);
+      void sendProblem(error, request, reply, environment.log);
+    },
+  });
+
+  app.decorateRequest('traceparent', '');
+  app.addHook('onRequest', (request, reply, done) => {
+    trace(request, reply);
+    if (dependencies.draining()) void reply.header('connection', 'close');
+    done();
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    metrics.http.answered({
+      method: request.method,
+      route: request.routeOptions.url ?? 'unmatched',
+      status: reply.statusCode,
+      seconds: reply.elapsedTime / 1_000,
+    });
+    done();
+  });
+
+  answerErrorsAsProblems(app, environment.log);
+  answerUnroutedRequests(app);
+  acceptStrictJson(app);
+  for (const schema of documentedSchemas()) app.addSchema(schema);
+  documentRoutes(app);
+
+  app.register(orderRoutes(dependencies));
+  app.register(stockRoutes(dependencies));
+  app.register(reconcilerRoutes(dependencies));
+  app.register(webhookRoutes(dependencies));
+  app.register(operationRoutes(options, dependencies));
+  return app;
+}

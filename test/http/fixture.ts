@@ -1,0 +1,219 @@
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import type { StockLevel } from '../../store/ledger/port.ts';
+import type { HttpDependencies, HttpOptions } from '../../node/http/dependencies.ts';
+import { createHttpServer } from '../../node/http/server.ts';
+import type { RecordedEvent } from '../../node/orders/events.ts';
+import type { Order, OrderState } from '../../node/orders/order.ts';
+import { seededRandom } from '../support/random.ts';
+import { testEnvironment, type TestEnvironment } from '../support/environment.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+import { documentCheck } from './document.ts';
+import type { Answer, OrderService, PlaceOrder, Refusal } from '../../node/ports/order-service.ts';
+
+/**
+ * The HTTP interface over an order service in memory, which keeps what reached it. The port is the boundary
+ * here; the real flow behind it has tests of its own.
+ */
+
+export const VALID = {
+  customer: { id: 'c-1', email: 'ada@example.com' },
+  currency: 'EUR',
+  lines: [{ sku: 'TEA', quantity: 2 }],
+  payment: { method: 'pm_card_visa' },
+};
+
+export class OrdersInMemory implements OrderService {
+  readonly placed: PlaceOrder[] = [];
+  readonly paymentChanges: string[] = [];
+  readonly orders = new Map<string, Order>();
+  /** What the next calls are refused with. */
+  refusal: Refusal | undefined;
+  /** What the next calls throw: a bug behind the port. */
+  bug: Error | undefined;
+  private readonly byKey = new Map<string, string>();
+
+  async place(asked: PlaceOrder): Promise<Answer<{ order: Order; replayed: boolean; waited: boolean }>> {
+    if (this.bug !== undefined) throw this.bug;
+    if (this.refusal !== undefined) return { ok: false, refusal: this.refusal };
+    this.placed.push(asked);
+    const known = asked.idempotencyKey === undefined ? undefined : this.byKey.get(asked.idempotencyKey);
+    const order = this.orders.get(known ?? '') ?? orderFor(asked, `ord_${this.orders.size + 1}`);
+    this.orders.set(order.id, order);
+    if (asked.idempotencyKey !== undefined) this.byKey.set(asked.idempotencyKey, order.id);
+    return { ok: true, value: { order, replayed: known !== undefined, waited: asked.waitMs > 0 } };
+  }
+
+  async find(orderId: string): Promise<Order | undefined> {
+    if (this.bug !== undefined) throw this.bug;
+    return this.orders.get(orderId);
+  }
+
+  async events(orderId: string): Promise<readonly RecordedEvent[] | undefined> {
+    if (!this.orders.has(orderId)) return undefined;
+    return [
+      {
+        id: 'n1:2',
+        orderId,
+        at: 1,
+        node: 'n1',
+        function: 'payment',
+        version: 'f'.repeat(64),
+        cause: 'n1:1',
+        type: 'paid',
+        data: { mode: 'authorized', intent: 'pi_1', attempt: 1 },
+      },
+    ];
+  }
+
+  async list(query: { readonly state?: OrderState; readonly after?: string; readonly limit: number }) {
+    const orders = [...this.orders.values()].slice(0, query.limit);
+    return this.orders.size > query.limit ? { orders, next: orders.at(-1)?.id ?? '' } : { orders };
+  }
+
+  async cancel(orderId: string): Promise<Answer<Order>> {
+    if (this.refusal !== undefined) return { ok: false, refusal: this.refusal };
+    const order = this.orders.get(orderId);
+    return order === undefined
+      ? { ok: false, refusal: { code: 'ORDER_NOT_FOUND', detail: 'unknown' } }
+      : { ok: true, value: { ...order, cancelRequested: true } };
+  }
+
+  paymentChanged(orderId: string): void {
+    this.paymentChanges.push(orderId);
+  }
+}
+
+function orderFor(asked: PlaceOrder, id: string): Order {
+  return {
+    id,
+    state: 'registered',
+    createdAt: 1_795_000_000_000,
+    updatedAt: 1_795_000_000_000,
+    customer: asked.customer,
+    currency: asked.currency,
+    total: asked.lines.reduce((sum, line) => sum + line.quantity * 100, 0),
+    lines: asked.lines.map((line) => ({ ...line, unitPrice: 100 })),
+    capture: 'after-reserve',
+    payment: { method: asked.payment.method, status: 'pending' },
+    cancelRequested: false,
+    home: 'n1',
+    registration: 'n1:1',
+    fingerprint: 'f',
+    ...(asked.traceparent === undefined ? {} : { traceparent: asked.traceparent }),
+  };
+}
+
+export function stockLevel(sku: string): StockLevel {
+  return {
+    sku,
+    name: `Product ${sku}`,
+    unitPrice: 100,
+    currency: 'EUR',
+    onHand: 10,
+    sold: 3,
+    held: 2,
+    available: 5,
+  };
+}
+
+export interface Fixture {
+  readonly app: FastifyInstance;
+  readonly orders: OrdersInMemory;
+  /** What the last request was observed as. */
+  readonly answered: { readonly method: string; readonly route: string; readonly status: number }[];
+  readonly environment: TestEnvironment;
+  /** Injects, and checks the answer against what `/openapi.json` says about it. */
+  send(request: InjectOptions): Promise<LightMyRequestResponse>;
+  draining: boolean;
+  readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
+  runReconciler: (name: string) => ReturnType<HttpDependencies['reconcilers']['run']>;
+}
+
+/** A webhook body is genuine here when its signature is `sha-of-nothing:` and the body's length. */
+export function signatureFor(body: string): string {
+  return `length:${Buffer.byteLength(body)}`;
+}
+
+export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
+  const orders = new OrdersInMemory();
+  const environment = testEnvironment({ clock: new VirtualClock(), random: seededRandom(1) });
+  const skus = ['TEA', 'MUG', 'POT'].map(stockLevel);
+  const fixture: Fixture = {
+    app: undefined as never,
+    orders,
+    answered: [],
+    environment,
+    send: undefined as never,
+    draining: false,
+    readiness: { ready: true, reasons: [] },
+    runReconciler: async (name) => ({
+      name,
+      startedAt: 1,
+      finishedAt: 2,
+      processed: 3,
+      parked: 0,
+      pending: 0,
+    }),
+  };
+  const app = createHttpServer(
+    { self: 'n1', ...options },
+    {
+      orders,
+      ledger: {
+        stock: (sku) => skus.find((level) => level.sku === sku),
+        stocks: () => skus,
+        freshness: () => ({ linearizable: false, asOf: 1_795_000_000_000 }),
+        status: () => ({
+          role: 'follower',
+          leader: 'n2',
+          term: 7,
+          lastIndex: 9,
+          commitIndex: 9,
+          appliedIndex: 9,
+          match: {},
+        }),
+      },
+      reconcilers: {
+        status: () => [
+          {
+            name: 'outbound',
+            running: false,
+            lastRunAt: 1,
+            lagSeconds: 0.5,
+            pending: 1,
+            parked: [{ orderId: 'ord_9', reason: 'unknown SKU', at: 1 }],
+          },
+        ],
+        run: (name) => fixture.runReconciler(name),
+      },
+      payments: {
+        verifyWebhook: (body, signature) =>
+          signature === signatureFor(body.toString())
+            ? { eventId: 'evt_1', type: 'payment_intent.succeeded', orderId: 'ord_1' }
+            : undefined,
+      },
+      cluster: () => ({
+        self: 'n1',
+        leader: 'n2',
+        term: 7,
+        members: [{ id: 'n2', peerId: '12D3', zone: 'a', voter: true, reachable: true, position: 4, lag: 0 }],
+      }),
+      readiness: () => fixture.readiness,
+      draining: () => fixture.draining,
+      metrics: {
+        contentType: 'text/plain; version=0.0.4; charset=utf-8',
+        render: async () => 'up 1\n',
+        http: { answered: (request) => void fixture.answered.push(request) },
+      },
+      environment,
+    },
+  );
+  const check = documentCheck(app);
+  const send = async (request: InjectOptions) => {
+    fixture.answered.length = 0;
+    const response = await app.inject(request);
+    await check(String(request.method ?? 'GET'), fixture.answered[0]?.route ?? 'unmatched', response);
+    return response;
+  };
+  return Object.assign(fixture, { app, send });
+}

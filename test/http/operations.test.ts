@@ -1,0 +1,186 @@
+import { describe, expect, it } from 'vitest';
+import { ReconcilerError } from '../../node/ports/reconcilers.ts';
+import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
+import { httpFixture, signatureFor, VALID } from './fixture.ts';
+
+describe('stock', () => {
+  it('tells how much there is and how sure that is', async () => {
+    const response = await httpFixture().send({ url: '/stock/TEA' });
+    expect(response.json()).toEqual({
+      sku: 'TEA',
+      name: 'Product TEA',
+      available: 5,
+      held: 2,
+      sold: 3,
+      onHand: 10,
+      unitPrice: 100,
+      currency: 'EUR',
+      asOf: 1_795_000_000_000,
+      linearizable: false,
+    });
+  });
+
+  it('lists every SKU once, in order, over as many pages as it takes', async () => {
+    const fixture = httpFixture();
+    const seen: string[] = [];
+    for (let query = '?limit=2', pages = 0; pages < 5; pages += 1) {
+      const page = (await fixture.send({ url: `/stock${query}` })).json<{
+        stock: { sku: string }[];
+        next?: string;
+      }>();
+      seen.push(...page.stock.map(({ sku }) => sku));
+      if (page.next === undefined) break;
+      query = `?limit=2&after=${page.next}`;
+    }
+    expect(seen).toEqual(['MUG', 'POT', 'TEA']);
+  });
+
+  it('answers 404 for a SKU it does not know', async () => {
+    const response = await httpFixture().send({ url: '/stock/NONE' });
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([404, 'SKU_NOT_FOUND']);
+  });
+});
+
+describe('webhooks', () => {
+  const body = '{ "id": "evt_1",\n "type": "payment_intent.succeeded" }';
+  const deliver = (fixture: ReturnType<typeof httpFixture>, signature: string | undefined, payload = body) =>
+    fixture.send({
+      method: 'POST',
+      url: '/webhooks/stripe',
+      headers: {
+        'content-type': 'application/json; charset=utf-8',
+        ...(signature === undefined ? {} : { 'stripe-signature': signature }),
+      },
+      payload,
+    });
+
+  it('looks the payment up again when the bytes are signed', async () => {
+    const fixture = httpFixture();
+    const response = await deliver(fixture, signatureFor(body));
+    expect(response.json()).toEqual({ received: true });
+    expect(fixture.orders.paymentChanges).toEqual(['ord_1']);
+  });
+
+  it('verifies before it parses: a signed body need not be JSON', async () => {
+    const response = await deliver(httpFixture(), signatureFor('{'), '{');
+    expect(response.statusCode).toBe(200);
+  });
+
+  it.each([undefined, '', 'length:1'])('refuses the signature %j', async (signature) => {
+    const fixture = httpFixture();
+    const response = await deliver(fixture, signature);
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([400, 'INVALID_SIGNATURE']);
+    expect(fixture.orders.paymentChanges).toEqual([]);
+  });
+
+  it('refuses an event that is too large', async () => {
+    expect((await deliver(httpFixture(), 'length:1', ' '.repeat(300_000))).statusCode).toBe(413);
+  });
+});
+
+describe('reconcilers', () => {
+  const run = (fixture: ReturnType<typeof httpFixture>, name: string) =>
+    fixture.send({ method: 'POST', url: `/reconcilers/${name}/run` });
+
+  it('shows status and lag, and runs on demand', async () => {
+    const fixture = httpFixture();
+    expect((await fixture.send({ url: '/reconcilers' })).json()).toMatchObject({
+      reconcilers: [{ name: 'outbound', pending: 1, parked: [{ orderId: 'ord_9' }] }],
+    });
+    expect((await run(fixture, 'outbound')).json()).toMatchObject({ name: 'outbound', processed: 3 });
+  });
+
+  it('knows no other names', async () => {
+    const response = await run(httpFixture(), 'sideways');
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([
+      404,
+      'RECONCILER_NOT_FOUND',
+    ]);
+  });
+
+  it('names the leader when it is not this node', async () => {
+    const fixture = httpFixture();
+    fixture.runReconciler = () => Promise.reject(new ReconcilerError('NOT_LEADER', 'not here'));
+    const response = await run(fixture, 'outbound');
+    expect(response.statusCode).toBe(409);
+    expect(response.json()).toMatchObject({ code: 'NOT_LEADER', leader: 'n2' });
+  });
+
+  it.each([
+    new ReconcilerError('SYSTEM_OF_RECORD_UNAVAILABLE', 'away'),
+    new SystemOfRecordUnavailable('connect ECONNREFUSED 10.0.0.7'),
+  ])('answers 503 while the system of record is away', async (error) => {
+    const fixture = httpFixture();
+    fixture.runReconciler = () => Promise.reject(error);
+    const response = await run(fixture, 'outbound');
+    expect(response.statusCode).toBe(503);
+    expect(response.headers['retry-after']).toBe('10');
+    expect(response.body).not.toContain('10.0.0.7');
+  });
+});
+
+describe('operations', () => {
+  it('is alive whether or not it is ready, and says why it is not', async () => {
+    const fixture = httpFixture();
+    expect((await fixture.send({ url: '/readyz' })).json()).toEqual({ ready: true, reasons: [] });
+    fixture.readiness = { ready: false, reasons: ['no leader'] };
+    const response = await fixture.send({ url: '/readyz' });
+    expect([response.statusCode, response.json()]).toEqual([503, { ready: false, reasons: ['no leader'] }]);
+    expect((await fixture.send({ url: '/healthz' })).statusCode).toBe(200);
+  });
+
+  it('shows the cluster', async () => {
+    const response = await httpFixture().send({ url: '/cluster' });
+    expect(response.json()).toMatchObject({
+      self: 'n1',
+      leader: 'n2',
+      term: 7,
+      members: [{ id: 'n2', lag: 0 }],
+    });
+  });
+
+  it('serves metrics in their own media type', async () => {
+    const response = await httpFixture().send({ url: '/metrics' });
+    expect(response.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(response.body).toBe('up 1\n');
+  });
+
+  it('has an index whose links all lead somewhere', async () => {
+    const fixture = httpFixture();
+    const { links } = (await fixture.send({ url: '/' })).json<{ links: Record<string, string> }>();
+    for (const url of Object.values(links)) expect((await fixture.send({ url })).statusCode, url).toBe(200);
+  });
+
+  it('answers HEAD as GET, without a body', async () => {
+    const fixture = httpFixture();
+    const [head, get] = [
+      await fixture.send({ method: 'HEAD', url: '/stock/TEA' }),
+      await fixture.send({ url: '/stock/TEA' }),
+    ];
+    expect(head.statusCode).toBe(200);
+    expect(head.body).toBe('');
+    expect(head.headers['content-length']).toBe(get.headers['content-length']);
+  });
+
+  it('lets go of connections while draining, and still answers', async () => {
+    const fixture = httpFixture();
+    expect((await fixture.send({ url: '/stock/TEA' })).headers['connection']).not.toBe('close');
+    fixture.draining = true;
+    fixture.orders.refusal = { code: 'DRAINING', detail: 'ask another node', retryAfterSeconds: 1 };
+    expect((await fixture.send({ url: '/stock/TEA' })).headers['connection']).toBe('close');
+    const response = await fixture.send({ method: 'POST', url: '/orders', payload: VALID });
+    expect([response.statusCode, response.headers['connection']]).toEqual([503, 'close']);
+  });
+
+  it('observes every request under its pattern, never under its path', async () => {
+    const fixture = httpFixture();
+    for (const [method, url, route, status] of [
+      ['GET', '/orders/ord_123', '/orders/:id', 404],
+      ['GET', '/nothing/at/all', 'unmatched', 404],
+      ['DELETE', '/orders', 'unmatched', 405],
+    ] as const) {
+      await fixture.send({ method, url });
+      expect(fixture.answered).toMatchObject([{ method, route, status }]);
+    }
+  });
+});

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import type { Refusal } from '../../node/ports/order-service.ts';
+import { httpFixture, VALID } from './fixture.ts';
+
+const detail = 'what happened';
+
+/** Complete by type: a new refusal code does not compile until its status is stated here. */
+const PLACING: Readonly<
+  Record<Exclude<Refusal['code'], 'ORDER_NOT_FOUND' | 'NOT_CANCELLABLE'>, readonly [Refusal, number, object]>
+> = {
+  UNKNOWN_SKU: [{ code: 'UNKNOWN_SKU', detail, field: 'lines[0].sku' }, 422, { field: 'lines[0].sku' }],
+  WRONG_CURRENCY: [{ code: 'WRONG_CURRENCY', detail, field: 'currency' }, 422, { field: 'currency' }],
+  INVALID_ORDER: [{ code: 'INVALID_ORDER', detail, field: '' }, 422, {}],
+  REFUSED_BY_FUNCTION: [
+    {
+      code: 'REFUSED_BY_FUNCTION',
+      status: 451,
+      functionCode: 'NO_EXPORT',
+      detail,
+      field: 'customer.address',
+    },
+    451,
+    { code: 'NO_EXPORT', type: 'urn:freehold:problem:NO_EXPORT', field: 'customer.address' },
+  ],
+  IDEMPOTENCY_KEY_REUSED: [{ code: 'IDEMPOTENCY_KEY_REUSED', detail }, 422, {}],
+  QUORUM_UNAVAILABLE: [{ code: 'QUORUM_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
+  OVERLOADED: [{ code: 'OVERLOADED', detail, retryAfterSeconds: 2 }, 503, {}],
+  DRAINING: [{ code: 'DRAINING', detail, retryAfterSeconds: 2 }, 503, {}],
+  LEDGER_UNAVAILABLE: [{ code: 'LEDGER_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
+  CATALOG_UNAVAILABLE: [{ code: 'CATALOG_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
+  FUNCTION_FAILED: [{ code: 'FUNCTION_FAILED', detail, retryAfterSeconds: 2 }, 503, {}],
+};
+
+describe('refusals of the order service', () => {
+  it.each(Object.entries(PLACING))('%s becomes a problem document', async (code, [refusal, status, more]) => {
+    const fixture = httpFixture();
+    fixture.orders.refusal = refusal;
+    const response = await fixture.send({ method: 'POST', url: '/orders?x=1', payload: VALID });
+    expect(response.statusCode).toBe(status);
+    expect(response.headers['content-type']).toMatch('application/problem+json');
+    expect(response.json()).toMatchObject({ status, code, detail, instance: '/orders', ...more });
+    expect(response.headers['retry-after']).toBe(status === 503 ? '2' : undefined);
+  });
+
+  it('never asks a client to come back at once', async () => {
+    const fixture = httpFixture();
+    fixture.orders.refusal = { code: 'OVERLOADED', detail, retryAfterSeconds: 0.2 };
+    const response = await fixture.send({ method: 'POST', url: '/orders', payload: VALID });
+    expect(response.headers['retry-after']).toBe('1');
+  });
+
+  it('says in which state an order is that cannot be cancelled', async () => {
+    const fixture = httpFixture();
+    fixture.orders.refusal = { code: 'NOT_CANCELLABLE', detail, state: 'fulfilled' };
+    const response = await fixture.send({ method: 'POST', url: '/orders/ord_1/cancel' });
+    expect(response.statusCode).toBe(409);
+    expect(response.json()).toMatchObject({ code: 'NOT_CANCELLABLE', state: 'fulfilled' });
+  });
+
+  it('answers 404 for the cancellation of an order it does not know', async () => {
+    const response = await httpFixture().send({ method: 'POST', url: '/orders/ord_none/cancel' });
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([404, 'ORDER_NOT_FOUND']);
+  });
+});
+
+describe('what nobody foresaw', () => {
+  it('is answered 500 without a word about the inside, and logged under the trace id that is told', async () => {
+    const fixture = httpFixture();
+    fixture.orders.bug = Object.assign(new Error('password=hunter2 at db.internal'), { statusCode: 418 });
+    const response = await fixture.send({ method: 'POST', url: '/orders', payload: VALID });
+    expect(response.statusCode).toBe(500);
+    expect(response.body).not.toMatch(/hunter2|internal\b|stack|\.ts/);
+    const { traceId, code } = response.json<{ traceId: string; code: string }>();
+    expect(code).toBe('INTERNAL_ERROR');
+    expect(response.headers['traceparent']).toContain(traceId);
+    expect(fixture.environment.lines).toMatchObject([
+      { level: 'error', fields: { traceId, route: '/orders' } },
+    ]);
+  });
+});
