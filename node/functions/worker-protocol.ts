@@ -1,0 +1,43 @@
+/** What passes between the pool and its worker threads. Replies come in the order of the jobs. */
+
+/** Handed over once, as `workerData`. */
+export interface WorkerSetup {
+  readonly guests: readonly GuestSetup[];
+  readonly outputBytesMax: number;
+  /** One Int32: how many jobs this worker has finished, modulo 2^32. Raised after the reply was posted. */
+  readonly finished: SharedArrayBuffer;
+}
+
+export interface GuestSetup {
+  readonly name: string;
+  readonly module: WebAssembly.Module;
+  readonly call: string;
+  /** The most the guest may have in blocks of the host's memory, which its own limit does not cover. */
+  readonly blockBytesMax: number;
+}
+
+export interface Job {
+  /** Index into `guests`. */
+  readonly guest: number;
+  /** JSON. */
+  readonly input: string;
+}
+
+export type Reply = {
+  /** What the guest had to say; cut short. */
+  readonly log: readonly { readonly level: LogLevel; readonly text: string }[];
+} & (
+  | { readonly kind: 'output'; readonly text: string }
+  | {
+      readonly kind: 'failed';
+      readonly code: 'FUNCTION_TRAP' | 'FUNCTION_BAD_OUTPUT';
+      readonly detail: string;
+    }
+);
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** Sent once every guest has been instantiated; replies follow. */
+export const READY = 'ready';
+
+export type FromWorker = typeof READY | Reply;

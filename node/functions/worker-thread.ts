@@ -1,0 +1,175 @@
+/**
+ * One worker thread as the main thread sees it: the calls that were sent and not yet answered, and the clock
+ * on the one that runs. It owns the life of the thread; the pool decides what it is used for.
+ *
+ * 1. The thread runs its calls one by one in the order they were sent, so the first unanswered call is the one
+ *    that runs. Several are sent ahead, or each call would cost a turn of a busy main thread.
+ * 2. A thread is ended only for a call that ran for its whole time, counted from when its turn is known to have
+ *    come. A main thread that was held up sees time pass too: what the worker has finished meanwhile (the
+ *    shared count) tells the two apart.
+ * 3. Everything the thread posted counts, however late it is read: blame is laid when the thread has exited.
+ */
+import { Worker } from 'node:worker_threads';
+import { invariant, type Cancel, type Clock } from '../../store/environment.ts';
+import { READY } from './worker-protocol.ts';
+import type { FromWorker, GuestSetup, Job, Reply, WorkerSetup } from './worker-protocol.ts';
+
+export interface ThreadOptions {
+  readonly guests: readonly GuestSetup[];
+  readonly outputBytesMax: number;
+  /** How long a new thread may take to load all guests. */
+  readonly startTimeoutMs: number;
+}
+
+export interface Call {
+  readonly job: Job;
+  readonly timeoutMs: number;
+  settle(result: CallResult): void;
+}
+
+export type CallResult = Reply | { readonly kind: 'timeout' };
+
+export interface ThreadListener<C extends Call> {
+  /** There is room for another call. */
+  answered(): void;
+  /** A call ran out of time; the thread is being ended and takes no more calls. */
+  condemned(): void;
+  /** A thread that had been ready is gone. The call to blame is settled, `unfinished` are the others. */
+  ended(reason: EndReason, unfinished: readonly C[]): void;
+}
+
+/** A call took too long; the thread died of itself; it was closed. */
+export type EndReason = 'timeout' | 'crash' | 'closed';
+
+/** The heap of the thread itself, which guests fill only through faults of the engine or of Extism. */
+const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 16 };
+
+export class WorkerThread<C extends Call> {
+  readonly ready: Promise<void>;
+  readonly #worker: Worker;
+  readonly #clock: Clock;
+  readonly #listener: ThreadListener<C>;
+  readonly #finished = new Int32Array(new SharedArrayBuffer(4));
+  readonly #started = Promise.withResolvers<void>();
+  #wasReady = false;
+  #answered = 0;
+  #unanswered: C[] = [];
+  #error: unknown;
+  #condemnedCall: C | undefined;
+  #closing = false;
+  /** When the first unanswered call's turn came, as far as is known here. Monotonic ms. */
+  #turnAt = 0;
+  #watch: { readonly until: number; readonly cancel: Cancel } | undefined;
+
+  constructor(options: ThreadOptions, clock: Clock, listener: ThreadListener<C>) {
+    this.#clock = clock;
+    this.#listener = listener;
+    const setup: WorkerSetup = {
+      guests: options.guests,
+      outputBytesMax: options.outputBytesMax,
+      finished: this.#finished.buffer,
+    };
+    this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      name: 'functions',
+      workerData: setup,
+      env: {},
+      // Extism loads WASI, which no guest gets, and Node warns about it.
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+      resourceLimits: RESOURCE_LIMITS,
+    });
+    const cancelStart = clock.after(options.startTimeoutMs, () => {
+      this.#error = new Error(`not ready within ${options.startTimeoutMs} ms`);
+      void this.#worker.terminate();
+    });
+    this.ready = this.#started.promise.finally(cancelStart);
+    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
+    this.#worker.on('error', (error: unknown) => (this.#error = error));
+    this.#worker.on('exit', () => this.#exited());
+  }
+
+  get unanswered(): number {
+    return this.#unanswered.length;
+  }
+
+  send(calls: readonly C[]): void {
+    invariant(this.#condemnedCall === undefined, 'no calls for a thread that is being ended');
+    if (this.#unanswered.length === 0) this.#turnAt = this.#clock.monotonic();
+    this.#unanswered.push(...calls);
+    this.#worker.postMessage(calls.map(({ job }) => job));
+    this.#keepWatch();
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#worker.terminate();
+  }
+
+  #receive(message: FromWorker): void {
+    if (message === READY) {
+      this.#wasReady = true;
+      this.#started.resolve();
+      return;
+    }
+    const call = this.#unanswered.shift();
+    invariant(call !== undefined, 'a reply answers a call');
+    this.#answered = (this.#answered + 1) | 0;
+    this.#turnAt = this.#clock.monotonic();
+    call.settle(message);
+    this.#keepWatch();
+    this.#listener.answered();
+  }
+
+  /** Sees to it that somebody looks when the running call is due, at the latest. */
+  #keepWatch(): void {
+    const running = this.#unanswered[0];
+    if (running === undefined || this.#condemnedCall !== undefined) return;
+    const due = this.#turnAt + running.timeoutMs;
+    if (this.#watch !== undefined) {
+      // An earlier look finds the call in time and sets the next; one timer serves many calls.
+      if (this.#watch.until <= due) return;
+      this.#watch.cancel();
+    }
+    const cancel = this.#clock.after(Math.max(1, due - this.#clock.monotonic()), () => this.#look());
+    this.#watch = { until: due, cancel };
+  }
+
+  #look(): void {
+    this.#watch = undefined;
+    const running = this.#unanswered[0];
+    if (running === undefined) return;
+    const now = this.#clock.monotonic();
+    if (now - this.#turnAt >= running.timeoutMs) {
+      if (Atomics.load(this.#finished, 0) === this.#answered) return this.#condemn(running);
+      // Its answer is on the way. The turn of whatever runs now came at an unknown time: give it all of its own.
+      this.#turnAt = now;
+    }
+    this.#keepWatch();
+  }
+
+  #condemn(call: C): void {
+    this.#condemnedCall = call;
+    void this.#worker.terminate();
+    this.#listener.condemned();
+  }
+
+  /** Node hands over every message that was posted before it tells of the exit. */
+  #exited(): void {
+    this.#watch?.cancel();
+    this.#watch = undefined;
+    const error = this.#error instanceof Error ? this.#error : new Error('the worker thread exited');
+    if (!this.#wasReady) return this.#started.reject(error);
+
+    const unfinished = this.#unanswered;
+    this.#unanswered = [];
+    const running = unfinished[0];
+    if (this.#closing) return this.#listener.ended('closed', unfinished);
+    if (this.#condemnedCall !== undefined) {
+      // It may have finished after all, in the moment before the end; then nobody is to blame.
+      if (running === this.#condemnedCall) unfinished.shift()?.settle({ kind: 'timeout' });
+      return this.#listener.ended('timeout', unfinished);
+    }
+    unfinished.shift();
+    running?.settle({ kind: 'failed', code: 'FUNCTION_TRAP', detail: error.message, log: [] });
+    this.#listener.ended('crash', unfinished);
+  }
+}
