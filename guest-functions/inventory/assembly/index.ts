@@ -1,0 +1,10 @@
+import { Answer, OrderInput } from '../../sdk/assembly';
+
+/** The money is there: set the stock aside, unless the customer has thought better of it. */
+export function inventory(): void {
+  const input = OrderInput.read();
+  const answer = new Answer();
+  if (input.cancelRequested) answer.reversePayment();
+  else answer.holdStock(input.settings.holdTtlMs);
+  answer.send();
+}

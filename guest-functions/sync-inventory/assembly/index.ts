@@ -1,0 +1,8 @@
+import { Answer } from '../../sdk/assembly';
+
+/** Inbound: whatever the tick, read the shop's inventory. */
+export function syncInventory(): void {
+  const answer = new Answer();
+  answer.pullInventory();
+  answer.send();
+}
