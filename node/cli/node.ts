@@ -1,5 +1,5 @@
 import { loadConfig } from '../config.ts';
-import { machineEnvironment } from '../machine.ts';
+import { systemEnvironment } from '../system.ts';
 import { parseArguments, required } from './arguments.ts';
 import { aborted, exitCodes } from './context.ts';
 import type { Command } from './context.ts';
@@ -21,17 +21,14 @@ Exit codes: 0 drained and stopped; 2 the configuration is wrong; 70 stopped itse
     const { values } = parseArguments('node', args, { config: { type: 'string' } });
     const config = loadConfig(required('node', 'config', values.config));
     const log = context.log({ level: config.log.level, name: config.node });
-    const environment = machineEnvironment({
-      log,
-      fatal(error) {
-        log.error({ err: error }, `stopping, because going on could break a promise: ${error.message}`);
-        context.exitNow(70);
-      },
+    const environment = systemEnvironment(log, (error) => {
+      log.error({ err: error }, `stopping, because going on could break a promise: ${error.message}`);
+      context.exitNow(70);
     });
 
     // Here, so that commands which start no node do not wait for libp2p and the rest to load.
     const { startNode } = await import('../compose.ts');
-    const running = await startNode(config, { log, environment });
+    const running = await startNode(config, { environment });
     log.info({ url: running.httpUrl, version: context.version }, 'serving');
     context.tellSupervisor({ kind: 'started', url: running.httpUrl });
 

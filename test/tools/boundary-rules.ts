@@ -66,7 +66,7 @@ export const boundaryRules: readonly BoundaryRule[] = [
     from: '^node/cli/',
     to: '^node/',
     toExcept:
-      '^node/(cli/|config/|(compose|config|machine)\\.ts$|orders/|reconcilers/(embedded|catalog)\\.ts$|payments/sandbox/)',
+      '^node/(cli/|config/|(compose|config|system)\\.ts$|orders/|reconcilers/(embedded|catalog)\\.ts$|payments/sandbox/)',
   },
   {
     name: 'compose-is-the-top',
