@@ -1,0 +1,201 @@
+import { describe, expect, it } from 'vitest';
+import type { OrderEvent, OrderFact, RecordedEvent } from '../../node/orders/events.ts';
+import { orderIdOf } from '../../node/orders/identity.ts';
+import { encodeEvent, eventId } from '../../node/views/codec.ts';
+import { OrderViews } from '../../node/views/order-views.ts';
+import { createTable } from '../../store/disk/tables.ts';
+import type { Entry } from '../../store/journal/port.ts';
+import { testEnvironment } from '../support/environment.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
+import { seededRandom } from '../support/random.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+
+/** A journal whose entries the test hands out itself. */
+class HandJournal {
+  readonly entries = new Map<string, Entry[]>();
+  #listener: (entries: readonly Entry[]) => void = () => undefined;
+
+  /** On the disk and told to the views. */
+  keep(origin: string, ...events: readonly OrderEvent[]): Entry[] {
+    const held = this.entries.get(origin) ?? [];
+    this.entries.set(origin, held);
+    const added = events.map((event, index) => ({
+      origin,
+      sequence: held.length + index + 1,
+      payload: encodeEvent(event),
+    }));
+    held.push(...added);
+    this.#listener(added);
+    return added;
+  }
+
+  subscribe(listener: (entries: readonly Entry[]) => void): () => void {
+    this.#listener = listener;
+    return () => {
+      this.#listener = () => undefined;
+    };
+  }
+
+  async read(origin: string, from: number, limit: number): Promise<readonly Entry[]> {
+    return (this.entries.get(origin) ?? []).slice(from - 1, from - 1 + limit);
+  }
+
+  vector(): Record<string, number> {
+    return Object.fromEntries([...this.entries].map(([origin, held]) => [origin, held.length]));
+  }
+}
+
+const orderId = (name: string): string => orderIdOf(name);
+
+function registered(name: string, at: number): OrderEvent {
+  return {
+    orderId: orderId(name),
+    at,
+    node: 'n1',
+    type: 'registered',
+    data: {
+      customer: { id: 'c', email: 'a@b.c' },
+      currency: 'EUR',
+      total: 600,
+      lines: [{ sku: 'MUG', quantity: 1, unitPrice: 600 }],
+      method: 'pm_card_visa',
+      capture: 'after-reserve',
+      fingerprint: name,
+    },
+  };
+}
+
+function fact(name: string, at: number, registration: string, what: OrderFact): OrderEvent {
+  return { orderId: orderId(name), at, node: 'n1', registration, ...what };
+}
+
+async function world(disk = new MemoryDisk(), journal = new HandJournal()) {
+  const clock = new VirtualClock();
+  const environment = testEnvironment({ clock, random: seededRandom(1) });
+  const handle = disk.open(clock);
+  const table = createTable('orders', { disk: handle, log: environment.log });
+  const views = new OrderViews({ cacheOrdersMax: 3 }, { environment, journal, table });
+  await views.start();
+  return { clock, disk, handle, journal, views, environment };
+}
+
+describe('the views of orders', () => {
+  it('show an own event at once, and keep it out of the table until the journal has it (V2)', async () => {
+    const { views, journal, disk } = await world();
+    const [entry] = journal.keep('n1', registered('a', 1));
+    const paid = fact('a', 2, eventId(entry!), {
+      type: 'paid',
+      data: { mode: 'authorized', intent: 'pi', attempt: 1 },
+    });
+    await views.get(orderId('a'));
+    views.record({ ...paid, id: 'n1:2' } as RecordedEvent);
+    expect((await views.get(orderId('a')))?.order.state).toBe('paid');
+    await views.flush();
+
+    // The process dies before the journal has it; the place n1:2 is given to something else.
+    disk.killProcess();
+    journal.keep('n1', fact('a', 3, 'n1:1', { type: 'paymentRefused', data: { code: 'card_declined' } }));
+    const after = await world(disk, journal);
+    expect((await after.views.events(orderId('a')))?.map(({ type }) => type)).toEqual([
+      'registered',
+      'paymentRefused',
+    ]);
+  });
+
+  it('are the same after a crash at any point, as the journal is replayed from the checkpoint (V1, V4)', async () => {
+    for (let seed = 0; seed < 40; seed += 1) {
+      const random = seededRandom(seed);
+      const journal = new HandJournal();
+      let now = await world(new MemoryDisk(), journal);
+      for (let index = 0; index < 30; index += 1) {
+        const name = `order-${Math.floor(random() * 8)}`;
+        const known = await now.views.get(orderId(name));
+        if (known === undefined) journal.keep(random() < 0.5 ? 'n1' : 'n2', registered(name, index));
+        else {
+          const registration = known.order.registration;
+          journal.keep('n1', fact(name, index, registration, { type: 'reserved', data: { expiresAt: 9 } }));
+          journal.keep(
+            'n2',
+            fact(name, index, registration, {
+              type: random() < 0.5 ? 'fulfilled' : 'cancelRequested',
+              data: {},
+            }),
+          );
+        }
+        if (random() < 0.3) await now.views.flush();
+        if (random() < 0.1) {
+          now.disk.losePower(random);
+          now = await world(now.disk, journal);
+        }
+      }
+      now.disk.losePower(random);
+      const restored = await world(now.disk, journal);
+      const fresh = await world(new MemoryDisk(), journal);
+      expect(await restored.views.list({ limit: 100 })).toEqual(await fresh.views.list({ limit: 100 }));
+      expect(restored.views.counts()).toEqual(fresh.views.counts());
+      expect([...restored.views.open()].toSorted()).toEqual([...fresh.views.open()].toSorted());
+    }
+  });
+
+  it('page from newest to oldest without gap or repetition, by state or all', async () => {
+    const { views, journal } = await world();
+    for (let index = 0; index < 25; index += 1) {
+      const [entry] = journal.keep('n1', registered(`o${index}`, 1_000 + (index % 7)));
+      if (index % 3 === 0)
+        journal.keep('n1', fact(`o${index}`, 2_000, eventId(entry!), { type: 'fulfilled', data: {} }));
+    }
+    for (const [state, expected] of [
+      [undefined, 25],
+      ['fulfilled', 9],
+      ['registered', 16],
+    ] as const) {
+      const seen: string[] = [];
+      let after: string | undefined;
+      do {
+        const page = await views.list({
+          limit: 4,
+          ...(state === undefined ? {} : { state }),
+          ...(after === undefined ? {} : { after }),
+        });
+        seen.push(...page.orders.map((order) => `${order.createdAt}!${order.id}`));
+        after = page.next;
+      } while (after !== undefined);
+      expect(seen).toEqual([...new Set(seen)].toSorted().toReversed());
+      expect(seen).toHaveLength(expected);
+    }
+  });
+
+  it('offer what the system of record lacks, oldest first, until it is synced', async () => {
+    const { views, journal } = await world();
+    for (const [index, name] of ['a', 'b', 'c', 'd', 'e'].entries()) {
+      const [entry] = journal.keep('n1', registered(name, 100 - index));
+      journal.keep(
+        'n1',
+        fact(name, 200, eventId(entry!), {
+          type: index % 2 === 0 ? 'fulfilled' : 'failed',
+          data: { code: 'x' },
+        } as OrderFact),
+      );
+    }
+    const next = async (limit: number, except: string[] = []): Promise<string[]> =>
+      (await views.pending(limit, new Set(except.map(orderId)))).map(({ order }) => order.fingerprint);
+    expect(await next(3)).toEqual(['e', 'd', 'c']);
+    expect(await next(3, ['d'])).toEqual(['e', 'c', 'b']);
+    expect(views.pendingCount()).toBe(5);
+    const e = await views.get(orderId('e'));
+    journal.keep('n2', fact('e', 300, e!.order.registration, { type: 'synced', data: { revision: 1 } }));
+    expect(await next(3)).toEqual(['d', 'c', 'b']);
+    expect(views.pendingCount()).toBe(4);
+  });
+
+  it('tell who waits as soon as the order has ended, and give up in time', async () => {
+    const { views, journal, clock } = await world();
+    const [entry] = journal.keep('n1', registered('a', 1));
+    const ended = views.waitUntil(orderId('a'), ({ order }) => order.outcome !== undefined, 1_000);
+    const never = views.waitUntil(orderId('zzz'), () => true, 500);
+    await clock.advance(10);
+    journal.keep('n1', fact('a', 2, eventId(entry!), { type: 'fulfilled', data: {} }));
+    expect((await ended)?.order.outcome).toBe('fulfilled');
+    expect(await clock.resolve(never, { withinMs: 600 })).toBeUndefined();
+  });
+});
