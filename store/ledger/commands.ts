@@ -1,0 +1,192 @@
+import { pack, unpack } from 'msgpackr';
+
+import { limits } from './limits.ts';
+import type { ProductRow, ReleaseReason, StockLine } from './port.ts';
+
+/**
+ * What can be written to the ledger's log, and its bytes: a msgpack array that opens with an opcode. An opcode
+ * names one shape for ever, because logs outlive programs: a changed shape takes a new opcode.
+ *
+ * Decoding is also the check. What comes out satisfies every bound in limits.ts, or is `malformed`; the same
+ * bytes give the same verdict on every node.
+ */
+export type Command =
+  | {
+      readonly kind: 'hold';
+      readonly orderId: string;
+      readonly fingerprint: string;
+      readonly ttlMs: number;
+      readonly lines: readonly StockLine[];
+    }
+  | { readonly kind: 'commit'; readonly orderId: string }
+  | { readonly kind: 'release'; readonly orderId: string; readonly reason: ReleaseReason }
+  /** Gives back holds that are due at the command's stamp, at most `limits.expiriesPerCommand`. */
+  | { readonly kind: 'expire' }
+  /** Part `part` (from 0) of `parts` of one sync. Takes effect as a whole, when its last part arrives. */
+  | {
+      readonly kind: 'stockSync';
+      readonly takenAt: number;
+      readonly part: number;
+      readonly parts: number;
+      readonly products: readonly ProductRow[];
+      readonly removed: readonly string[];
+      readonly applied: readonly string[];
+    }
+  | { readonly kind: 'adjust'; readonly id: string; readonly sku: string; readonly delta: number }
+  | { readonly kind: 'claim'; readonly orderId: string; readonly registration: string };
+
+export interface Malformed {
+  readonly kind: 'malformed';
+  readonly detail: string;
+}
+
+const opcode = { hold: 1, commit: 2, release: 3, expire: 4, stockSync: 5, adjust: 6, claim: 7 } as const;
+
+/** Their places in this list are written to the log: append only. */
+export const releaseReasons: readonly ReleaseReason[] = ['cancelled', 'failed', 'refunded', 'abandoned'];
+
+/** A command that breaks a bound encodes all the same, and is `malformed` when decoded. */
+export function encodeCommand(command: Command): Uint8Array {
+  switch (command.kind) {
+    case 'hold': {
+      const flat: unknown[] = [];
+      for (const line of command.lines) flat.push(line.sku, line.quantity);
+      return pack([opcode.hold, command.orderId, command.fingerprint, command.ttlMs, flat]);
+    }
+    case 'commit':
+      return pack([opcode.commit, command.orderId]);
+    case 'release':
+      return pack([opcode.release, command.orderId, releaseReasons.indexOf(command.reason)]);
+    case 'expire':
+      return pack([opcode.expire]);
+    case 'stockSync': {
+      const flat: unknown[] = [];
+      for (const row of command.products)
+        flat.push(row.sku, row.name, row.unitPrice, row.currency, row.onHand);
+      const { takenAt, part, parts, removed, applied } = command;
+      return pack([opcode.stockSync, takenAt, part, parts, flat, removed, applied]);
+    }
+    case 'adjust':
+      return pack([opcode.adjust, command.id, command.sku, command.delta]);
+    case 'claim':
+      return pack([opcode.claim, command.orderId, command.registration]);
+  }
+}
+
+export function decodeCommand(bytes: Uint8Array): Command | Malformed {
+  let fields: unknown;
+  try {
+    fields = unpack(bytes);
+  } catch {
+    return malformed('not msgpack');
+  }
+  if (!Array.isArray(fields)) return malformed('not an array');
+  return decodeFields(fields as readonly unknown[]);
+}
+
+function decodeFields(fields: readonly unknown[]): Command | Malformed {
+  switch (fields[0]) {
+    case opcode.hold: {
+      const [, orderId, fingerprint, ttlMs, flat] = fields;
+      if (!isIdentifier(orderId)) return malformed('orderId');
+      if (!isIdentifier(fingerprint)) return malformed('fingerprint');
+      if (!isIntegerIn(ttlMs, 1, limits.holdTtlMsMax)) return malformed('ttlMs');
+      const lines = summedLines(flat);
+      return lines === undefined ? malformed('lines') : { kind: 'hold', orderId, fingerprint, ttlMs, lines };
+    }
+    case opcode.commit: {
+      const [, orderId] = fields;
+      return isIdentifier(orderId) ? { kind: 'commit', orderId } : malformed('orderId');
+    }
+    case opcode.release: {
+      const [, orderId, reasonIndex] = fields;
+      if (!isIdentifier(orderId)) return malformed('orderId');
+      const reason = typeof reasonIndex === 'number' ? releaseReasons[reasonIndex] : undefined;
+      return reason === undefined ? malformed('reason') : { kind: 'release', orderId, reason };
+    }
+    case opcode.expire:
+      return { kind: 'expire' };
+    case opcode.stockSync:
+      return decodeSync(fields);
+    case opcode.adjust: {
+      const [, id, sku, delta] = fields;
+      if (!isIdentifier(id)) return malformed('id');
+      if (!isIdentifier(sku)) return malformed('sku');
+      if (!isIntegerIn(delta, -limits.unitsMax, limits.unitsMax)) return malformed('delta');
+      return { kind: 'adjust', id, sku, delta };
+    }
+    case opcode.claim: {
+      const [, orderId, registration] = fields;
+      if (!isIdentifier(orderId)) return malformed('orderId');
+      return isIdentifier(registration)
+        ? { kind: 'claim', orderId, registration }
+        : malformed('registration');
+    }
+    default:
+      return malformed('opcode');
+  }
+}
+
+/** One line per SKU, in order of first mention: an order may name the same SKU twice. */
+function summedLines(flat: unknown): readonly StockLine[] | undefined {
+  if (!Array.isArray(flat) || flat.length === 0 || flat.length % 2 !== 0) return undefined;
+  if (flat.length / 2 > limits.linesPerHoldMax) return undefined;
+  const units = new Map<string, number>();
+  for (let index = 0; index < flat.length; index += 2) {
+    const sku: unknown = flat[index];
+    const quantity: unknown = flat[index + 1];
+    if (!isIdentifier(sku) || !isIntegerIn(quantity, 1, Number.MAX_SAFE_INTEGER)) return undefined;
+    const sum = (units.get(sku) ?? 0) + quantity;
+    if (!Number.isSafeInteger(sum)) return undefined;
+    units.set(sku, sum);
+  }
+  const lines: StockLine[] = [];
+  for (const [sku, quantity] of units) lines.push({ sku, quantity });
+  return lines;
+}
+
+function decodeSync(fields: readonly unknown[]): Command | Malformed {
+  const [, takenAt, part, parts, flat, removed, applied] = fields;
+  if (!isIntegerIn(takenAt, 0, Number.MAX_SAFE_INTEGER)) return malformed('takenAt');
+  const partsMax = limits.syncEntriesMax / limits.syncEntriesPerPart;
+  if (!isIntegerIn(parts, 1, partsMax) || !isIntegerIn(part, 0, parts - 1)) return malformed('part');
+  if (!isIdentifierList(removed)) return malformed('removed');
+  if (!isIdentifierList(applied)) return malformed('applied');
+  const products = productRows(flat);
+  if (products === undefined) return malformed('products');
+  const entries = products.length + removed.length + applied.length;
+  if (entries > limits.syncEntriesPerPart) return malformed('too many entries');
+  return { kind: 'stockSync', takenAt, part, parts, products, removed, applied };
+}
+
+function productRows(flat: unknown): readonly ProductRow[] | undefined {
+  if (!Array.isArray(flat) || flat.length % 5 !== 0) return undefined;
+  const rows: ProductRow[] = [];
+  for (let index = 0; index < flat.length; index += 5) {
+    const [sku, name, unitPrice, currency, onHand] = flat.slice(index, index + 5) as unknown[];
+    if (!isIdentifier(sku)) return undefined;
+    if (typeof name !== 'string' || name.length > limits.productNameLengthMax) return undefined;
+    if (!isIntegerIn(unitPrice, 0, Number.MAX_SAFE_INTEGER)) return undefined;
+    if (typeof currency !== 'string' || !/^[A-Za-z]{3}$/.test(currency)) return undefined;
+    // Some shops book below zero. The ledger follows, and sells nothing there.
+    if (!isIntegerIn(onHand, -limits.unitsMax, limits.unitsMax)) return undefined;
+    rows.push({ sku, name, unitPrice, currency, onHand });
+  }
+  return rows;
+}
+
+function isIdentifier(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= limits.identifierLengthMax;
+}
+
+function isIdentifierList(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(isIdentifier);
+}
+
+function isIntegerIn(value: unknown, least: number, most: number): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
+}
+
+function malformed(detail: string): Malformed {
+  return { kind: 'malformed', detail };
+}

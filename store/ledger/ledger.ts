@@ -1,0 +1,165 @@
+import type { Environment } from '../environment.ts';
+import { decodeAnswer } from './answers.ts';
+import type { StockAnswer } from './answers.ts';
+import { decodeCommand, encodeCommand } from './commands.ts';
+import type { Command } from './commands.ts';
+import { limits } from './limits.ts';
+import type { ReplicatedLog } from './machine.ts';
+import { LedgerError } from './port.ts';
+import type { Ledger, ProductRow, StockSync } from './port.ts';
+import type { StockMachine } from './stock.ts';
+
+/**
+ * The `Ledger` of the port: turns calls into commands of the replicated log, and reads from this node's copy of
+ * the stock machine. It owns no state of its own, retries nothing and decides nothing.
+ */
+export interface LedgerOptions {
+  /** How long a command may stay undecided before the caller hears TIMEOUT. */
+  readonly commandTimeoutMs: number;
+}
+
+/** The replicated log together with what it knows of itself. */
+export type LedgerLog = ReplicatedLog & Pick<Ledger, 'status' | 'freshness' | 'onLeadership'>;
+
+export interface LedgerDependencies {
+  readonly log: LedgerLog;
+  /** The machine that `log` drives on this node. */
+  readonly machine: StockMachine;
+  readonly environment: Pick<Environment, 'log'>;
+}
+
+/** The caller asked for something that no ledger would accept, such as half a unit: a bug upstream. */
+export class InvalidCommandError extends Error {
+  readonly code = 'INVALID_COMMAND';
+  constructor(command: Command['kind'], detail: string) {
+    super(`INVALID_COMMAND: ${command}: ${detail}`);
+    this.name = 'InvalidCommandError';
+  }
+}
+
+/** A gap means that another sync, or a leader change, came between two parts; the next attempt starts over. */
+const syncAttempts = 3;
+
+export function createLedger(options: LedgerOptions, dependencies: LedgerDependencies): Ledger {
+  const { log, machine, environment } = dependencies;
+
+  /** Rejects with LedgerError when undecided, with InvalidCommandError when refused as malformed. */
+  async function decide(command: Command): Promise<StockAnswer> {
+    const bytes = encodeCommand(command);
+    // The machine would refuse it too. Checked here, it costs neither a place in the log nor a round trip.
+    const checked = decodeCommand(bytes);
+    if (checked.kind === 'malformed') throw new InvalidCommandError(command.kind, checked.detail);
+    const answer = decodeAnswer(await log.submit(bytes, { timeoutMs: options.commandTimeoutMs }));
+    if (answer.kind === 'malformed') throw new InvalidCommandError(command.kind, answer.detail);
+    return answer;
+  }
+
+  return {
+    async hold(hold) {
+      const answer = await decide({ kind: 'hold', ...hold });
+      switch (answer.kind) {
+        case 'held':
+        case 'committed':
+        case 'expired':
+        case 'released':
+        case 'refused':
+        case 'conflict':
+          return answer;
+        default:
+          throw unexpected('hold', answer);
+      }
+    },
+
+    async commit(orderId) {
+      const answer = await decide({ kind: 'commit', orderId });
+      switch (answer.kind) {
+        case 'committed':
+        case 'expired':
+        case 'released':
+        case 'absent':
+          return answer;
+        default:
+          throw unexpected('commit', answer);
+      }
+    },
+
+    async release(orderId, reason) {
+      const answer = await decide({ kind: 'release', orderId, reason });
+      if (answer.kind === 'released' || answer.kind === 'committed') return answer;
+      throw unexpected('release', answer);
+    },
+
+    async claim(orderId, registration) {
+      const answer = await decide({ kind: 'claim', orderId, registration });
+      if (answer.kind === 'claimed') return { registration: answer.registration };
+      throw unexpected('claim', answer);
+    },
+
+    async sync(sync) {
+      const parts = splitSync(sync);
+      for (let attempt = 1; attempt <= syncAttempts; attempt += 1) {
+        const outcome = await sendParts(parts, decide);
+        if (outcome !== 'gap') return { applied: outcome === 'applied' };
+        environment.log.warn({ attempt, parts: parts.length }, 'stock sync was interrupted, starting over');
+      }
+      throw new LedgerError('TIMEOUT', 'the stock sync was interrupted again and again');
+    },
+
+    async adjust(adjustment) {
+      const answer = await decide({ kind: 'adjust', ...adjustment });
+      if (answer.kind === 'adjusted') return { applied: answer.applied };
+      throw unexpected('adjust', answer);
+    },
+
+    stock: (sku) => machine.stock(sku),
+    stocks: () => machine.stocks(),
+    unappliedSales: () => machine.unappliedSales(),
+    lastSyncAt: () => machine.lastSyncAt(),
+    conservationResidual: () => machine.conservationResidual(),
+    freshness: () => log.freshness(),
+    status: () => log.status(),
+    onLeadership: (handler) => log.onLeadership(handler),
+  };
+}
+
+type SyncPart = Extract<Command, { kind: 'stockSync' }>;
+
+/** Parts small enough for the log; the machine puts them together and applies them as one. */
+function splitSync(sync: StockSync): readonly SyncPart[] {
+  type Entry = { readonly product: ProductRow } | { readonly removed: string } | { readonly applied: string };
+  const entries: Entry[] = [
+    ...sync.products.map((product) => ({ product })),
+    ...sync.removed.map((removed) => ({ removed })),
+    ...sync.applied.map((applied) => ({ applied })),
+  ];
+  const parts = Math.max(1, Math.ceil(entries.length / limits.syncEntriesPerPart));
+  return Array.from({ length: parts }, (_, part) => {
+    const from = part * limits.syncEntriesPerPart;
+    const mine = entries.slice(from, from + limits.syncEntriesPerPart);
+    return {
+      kind: 'stockSync',
+      takenAt: sync.takenAt,
+      part,
+      parts,
+      products: mine.flatMap((entry) => ('product' in entry ? [entry.product] : [])),
+      removed: mine.flatMap((entry) => ('removed' in entry ? [entry.removed] : [])),
+      applied: mine.flatMap((entry) => ('applied' in entry ? [entry.applied] : [])),
+    };
+  });
+}
+
+async function sendParts(
+  parts: readonly SyncPart[],
+  decide: (command: Command) => Promise<StockAnswer>,
+): Promise<'applied' | 'ignored' | 'gap'> {
+  for (const part of parts) {
+    const answer = await decide(part);
+    if (answer.kind !== 'synced') throw unexpected('stockSync', answer);
+    if (answer.outcome !== 'staged') return answer.outcome;
+  }
+  return 'gap';
+}
+
+function unexpected(command: Command['kind'], answer: StockAnswer): Error {
+  return new Error(`the ledger answered ${command} with ${answer.kind}`);
+}

@@ -1,0 +1,40 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import { ExpiryQueue } from '../../store/ledger/expiry-queue.ts';
+import type { Expiring } from '../../store/ledger/expiry-queue.ts';
+
+test('whatever is added and removed, members leave in order of expiry, then of order id', () => {
+  const step = fc.oneof(
+    { arbitrary: fc.record({ add: fc.integer({ min: 0, max: 20 }) }), weight: 3 },
+    { arbitrary: fc.record({ remove: fc.nat() }), weight: 2 },
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const queue = new ExpiryQueue<Expiring>();
+      const members: Expiring[] = [];
+      for (const [index, action] of steps.entries()) {
+        if ('add' in action) {
+          const member = { orderId: `o${(index * 7) % 61}`, expiresAt: action.add, slot: -1 };
+          queue.add(member);
+          members.push(member);
+        } else if (members.length > 0) {
+          const [gone] = members.splice(action.remove % members.length, 1);
+          if (gone === undefined) continue;
+          queue.remove(gone);
+          // Removing it again must not take another with it.
+          queue.remove(gone);
+        }
+        expect(queue.size).toBe(members.length);
+      }
+      members.sort((a, b) => a.expiresAt - b.expiresAt || (a.orderId < b.orderId ? -1 : 1));
+      for (const expected of members) {
+        const first = queue.peek();
+        expect(first).toBe(expected);
+        if (first !== undefined) queue.remove(first);
+      }
+      expect(queue.peek()).toBeUndefined();
+    }),
+    { seed: 47, numRuns: 1_000 },
+  );
+});

@@ -1,0 +1,106 @@
+import fc from 'fast-check';
+
+import type { Command } from '../../store/ledger/commands.ts';
+import { releaseReasons } from '../../store/ledger/commands.ts';
+
+/**
+ * Random ledger histories over a world small enough that everything collides: six orders, three SKUs, few units,
+ * short holds.
+ */
+export interface Step {
+  /** How far time moves before this step, ms. */
+  readonly elapsedMs: number;
+  readonly action: Command | 'sweep' | 'restart';
+}
+
+const orderIds = ['o1', 'o2', 'o3', 'o4', 'o5', 'o6'];
+const skus = ['apple', 'berry', 'cherry'];
+
+const orderId = fc.constantFrom(...orderIds);
+const sku = fc.constantFrom(...skus);
+
+const lines = fc.array(fc.record({ sku, quantity: fc.integer({ min: 1, max: 4 }) }), {
+  minLength: 1,
+  maxLength: 4,
+});
+
+const hold: fc.Arbitrary<Command> = fc.record({
+  kind: fc.constant('hold' as const),
+  orderId,
+  // Mostly the same, or hardly anything would get past the conflict.
+  fingerprint: fc.oneof({ arbitrary: fc.constant('f'), weight: 9 }, fc.constant('g')),
+  ttlMs: fc.integer({ min: 1, max: 60 }),
+  lines,
+});
+
+const commit: fc.Arbitrary<Command> = fc.record({ kind: fc.constant('commit' as const), orderId });
+
+const release: fc.Arbitrary<Command> = fc.record({
+  kind: fc.constant('release' as const),
+  orderId,
+  reason: fc.constantFrom(...releaseReasons),
+});
+
+/** Each SKU is listed with a figure, dropped, or left out. */
+const sync: fc.Arbitrary<Extract<Command, { kind: 'stockSync' }>> = fc
+  .record({
+    takenAt: fc.integer({ min: 0, max: 40 }),
+    fates: fc.tuple(
+      ...skus.map(() =>
+        fc.oneof(
+          { arbitrary: fc.integer({ min: -2, max: 12 }), weight: 5 },
+          { arbitrary: fc.constant('removed' as const), weight: 1 },
+          { arbitrary: fc.constant('left out' as const), weight: 2 },
+        ),
+      ),
+    ),
+    unitPrice: fc.integer({ min: 0, max: 9_999 }),
+    applied: fc.subarray([...orderIds, 'never seen']),
+  })
+  .map(({ takenAt, fates, unitPrice, applied }) => ({
+    kind: 'stockSync',
+    takenAt,
+    part: 0,
+    parts: 1,
+    products: skus.flatMap((name, index) => {
+      const onHand = fates[index];
+      return typeof onHand === 'number' ? [{ sku: name, name, unitPrice, currency: 'EUR', onHand }] : [];
+    }),
+    removed: skus.filter((_, index) => fates[index] === 'removed'),
+    applied,
+  }));
+
+const adjust: fc.Arbitrary<Command> = fc.record({
+  kind: fc.constant('adjust' as const),
+  id: fc.constantFrom('a1', 'a2', 'a3'),
+  sku,
+  delta: fc.integer({ min: -5, max: 5 }),
+});
+
+const claim: fc.Arbitrary<Command> = fc.record({
+  kind: fc.constant('claim' as const),
+  orderId,
+  registration: fc.constantFrom('n1:1', 'n2:1', 'n3:7'),
+});
+
+export const syncs = sync;
+
+export const histories: fc.Arbitrary<readonly Step[]> = fc
+  .array(
+    fc.record({
+      elapsedMs: fc.oneof({ arbitrary: fc.constant(0), weight: 2 }, fc.integer({ min: 0, max: 30 })),
+      action: fc.oneof<fc.WeightedArbitrary<Step['action']>[]>(
+        { arbitrary: hold, weight: 8 },
+        { arbitrary: commit, weight: 5 },
+        { arbitrary: release, weight: 3 },
+        { arbitrary: sync, weight: 3 },
+        { arbitrary: adjust, weight: 1 },
+        { arbitrary: claim, weight: 1 },
+        { arbitrary: fc.constant('sweep' as const), weight: 2 },
+        { arbitrary: fc.constant('restart' as const), weight: 1 },
+      ),
+    }),
+    { minLength: 1, maxLength: 80 },
+  )
+  // Without stock nothing can happen: every history opens with a delivery.
+  .chain((steps) => sync.map((opening) => [{ elapsedMs: 0, action: { ...opening, takenAt: 0 } }, ...steps]));

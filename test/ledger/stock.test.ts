@@ -1,0 +1,231 @@
+import { describe, expect, test } from 'vitest';
+
+import { decodeAnswer } from '../../store/ledger/answers.ts';
+import type { StockAnswer } from '../../store/ledger/answers.ts';
+import { encodeCommand } from '../../store/ledger/commands.ts';
+import type { Command } from '../../store/ledger/commands.ts';
+import { limits } from '../../store/ledger/limits.ts';
+import type { StockLine } from '../../store/ledger/port.ts';
+import { createStockMachine } from '../../store/ledger/stock.ts';
+
+const startAt = 1_700_000_000_000;
+
+/** A machine at a time that the test moves, with shorthands for its commands. */
+function shop(onHand: Readonly<Record<string, number>>) {
+  const machine = createStockMachine();
+  let at = startAt;
+  const send = (command: Command): StockAnswer => decodeAnswer(machine.apply(at, encodeCommand(command)));
+  const sync = (
+    figures: Readonly<Record<string, number>>,
+    rest: { applied?: readonly string[]; removed?: readonly string[]; takenAt?: number } = {},
+  ) =>
+    send({
+      kind: 'stockSync',
+      takenAt: rest.takenAt ?? at,
+      part: 0,
+      parts: 1,
+      products: Object.entries(figures).map(([sku, units]) => ({
+        sku,
+        name: sku,
+        unitPrice: 100,
+        currency: 'EUR',
+        onHand: units,
+      })),
+      removed: rest.removed ?? [],
+      applied: rest.applied ?? [],
+    });
+  sync(onHand);
+  return {
+    machine,
+    send,
+    sync,
+    now: () => at,
+    pass: (ms: number) => (at += ms),
+    hold: (orderId: string, lines: readonly StockLine[], ttlMs = 1_000, fingerprint = 'f') =>
+      send({ kind: 'hold', orderId, fingerprint, ttlMs, lines }),
+    commit: (orderId: string) => send({ kind: 'commit', orderId }),
+    release: (orderId: string) => send({ kind: 'release', orderId, reason: 'cancelled' }),
+  };
+}
+
+const one = (sku: string): readonly StockLine[] => [{ sku, quantity: 1 }];
+
+describe('stock machine', () => {
+  test('500 units and 5,000 holds, each sent twice: exactly 500 are granted (L3)', () => {
+    const { hold, commit, machine } = shop({ ticket: 500 });
+    let held = 0;
+    for (let buyer = 0; buyer < 5_000; buyer += 1) {
+      const first = hold(`order-${buyer}`, one('ticket'));
+      expect(hold(`order-${buyer}`, one('ticket'))).toEqual(first);
+      if (first.kind === 'held') held += 1;
+      else expect(first).toEqual({ kind: 'refused', reason: 'OUT_OF_STOCK', sku: 'ticket' });
+    }
+    expect(held).toBe(500);
+    for (let buyer = 0; buyer < 5_000; buyer += 1) commit(`order-${buyer}`);
+    expect(machine.stock('ticket')).toMatchObject({ onHand: 500, available: 0, held: 0, sold: 500 });
+    expect(machine.unappliedSales()).toHaveLength(500);
+    expect(machine.conservationResidual()).toBe(0);
+  });
+
+  test('a refused hold takes nothing, though its first lines had stock (L2)', () => {
+    const { hold, machine } = shop({ apple: 5, berry: 1 });
+    const lines = [
+      { sku: 'apple', quantity: 5 },
+      { sku: 'berry', quantity: 2 },
+    ];
+    expect(hold('o1', lines)).toEqual({ kind: 'refused', reason: 'OUT_OF_STOCK', sku: 'berry' });
+    expect(hold('o2', [...one('apple'), ...one('nowhere')])).toMatchObject({ reason: 'UNKNOWN_SKU' });
+    expect(machine.stock('apple')).toMatchObject({ available: 5, held: 0 });
+  });
+
+  test('lines of one SKU count together', () => {
+    const { hold } = shop({ apple: 3 });
+    const twice = [
+      { sku: 'apple', quantity: 2 },
+      { sku: 'apple', quantity: 2 },
+    ];
+    expect(hold('o1', twice)).toMatchObject({ kind: 'refused', sku: 'apple' });
+    expect(hold('o2', [...one('apple'), ...one('apple'), ...one('apple')])).toMatchObject({ kind: 'held' });
+  });
+
+  test('a refusal stands when units come back, and a release closes it (L1)', () => {
+    const { hold, release } = shop({ apple: 1 });
+    hold('o1', one('apple'));
+    const refused = hold('o2', one('apple'));
+    release('o1');
+    expect(hold('o2', one('apple'))).toEqual(refused);
+    release('o2');
+    expect(hold('o2', one('apple'))).toEqual({ kind: 'released', reason: 'cancelled' });
+  });
+
+  test('a release that overtakes its hold closes the order (L1)', () => {
+    const { hold, commit, release, machine } = shop({ apple: 1 });
+    release('o1');
+    expect(hold('o1', one('apple'))).toEqual({ kind: 'released', reason: 'cancelled' });
+    expect(commit('o1')).toEqual({ kind: 'released', reason: 'cancelled' });
+    expect(machine.stock('apple')?.held).toBe(0);
+  });
+
+  test('a hold is over at its expiry, before any sweep: not to be committed, not in the way (L6)', () => {
+    const { hold, commit, pass } = shop({ apple: 1 });
+    const held = hold('o1', one('apple'), 1_000);
+    expect(held).toEqual({ kind: 'held', expiresAt: startAt + 1_000 });
+    pass(999);
+    expect(hold('o2', one('apple'))).toMatchObject({ kind: 'refused' });
+    pass(1);
+    expect(hold('o3', one('apple'))).toMatchObject({ kind: 'held' });
+    expect(commit('o1')).toEqual({ kind: 'expired' });
+    expect(commit('o3')).toEqual({ kind: 'committed' });
+  });
+
+  test('one sweep is bounded, and the next is due at once', () => {
+    const { hold, machine, pass, now } = shop({ apple: 1_000_000 });
+    const orders = limits.expiriesPerCommand * 2 + 1;
+    for (let order = 0; order < orders; order += 1) hold(`o${order}`, one('apple'), 10);
+    expect(machine.due(now())).toBeUndefined();
+    pass(10);
+    const swept: unknown[] = [];
+    for (let due = machine.due(now()); due !== undefined; due = machine.due(now())) {
+      swept.push(decodeAnswer(machine.apply(now(), due)));
+    }
+    const full = { kind: 'swept', holds: limits.expiriesPerCommand };
+    expect(swept).toEqual([full, full, { kind: 'swept', holds: 1 }]);
+    expect(machine.stock('apple')?.held).toBe(0);
+  });
+
+  test('a sale leaves `sold` with the sync that contains it, once (L7)', () => {
+    const { hold, commit, sync, machine, pass } = shop({ apple: 10 });
+    for (const order of ['o1', 'o2']) {
+      hold(order, one('apple'));
+      commit(order);
+    }
+    pass(1_000);
+    sync({ apple: 9 }, { applied: ['o1', 'never seen'] });
+    expect(machine.stock('apple')).toMatchObject({ onHand: 9, sold: 1, available: 8 });
+    sync({ apple: 9 }, { applied: ['o1'] });
+    expect(machine.stock('apple')).toMatchObject({ onHand: 9, sold: 1, available: 8 });
+    expect(machine.unappliedSales()).toEqual(['o2']);
+    const older = sync({ apple: 99 }, { applied: ['o2'], takenAt: startAt + 1 });
+    expect(older).toEqual({ kind: 'synced', outcome: 'ignored' });
+    expect(machine.stock('apple')).toMatchObject({ onHand: 9, sold: 1 });
+  });
+
+  test('shrinkage below what is promised stops the SKU and keeps every promise (L8)', () => {
+    const { hold, commit, sync, machine } = shop({ apple: 4 });
+    hold('o1', [{ sku: 'apple', quantity: 2 }]);
+    hold('o2', one('apple'));
+    commit('o2');
+    sync({ apple: 1 });
+    expect(machine.stock('apple')).toMatchObject({ onHand: 1, held: 2, sold: 1, available: -2 });
+    expect(hold('o3', one('apple'))).toMatchObject({ kind: 'refused', reason: 'OUT_OF_STOCK' });
+    expect(commit('o1')).toEqual({ kind: 'committed' });
+  });
+
+  test('a dropped SKU sells no more, and is forgotten when nothing of it is promised (L8)', () => {
+    const { hold, commit, sync, machine } = shop({ apple: 4, berry: 4 });
+    hold('o1', one('apple'));
+    commit('o1');
+    sync({}, { removed: ['apple', 'berry'] });
+    expect(hold('o2', one('apple'))).toMatchObject({ kind: 'refused', reason: 'UNKNOWN_SKU' });
+    expect(machine.stock('berry')).toBeUndefined();
+    expect(machine.stock('apple')).toMatchObject({ onHand: 0, sold: 1, available: -1 });
+    sync({}, { applied: ['o1'] });
+    expect(machine.stock('apple')).toBeUndefined();
+    sync({ apple: 3 });
+    expect(hold('o3', one('apple'))).toMatchObject({ kind: 'held' });
+  });
+
+  test('a correction counts once, until a sync reads the real figure, of this SKU or another (L11)', () => {
+    const { send, sync, machine } = shop({ apple: 4, berry: 4 });
+    const broken = { kind: 'adjust', id: 'a1', sku: 'apple', delta: -3 } as const;
+    expect(send(broken)).toEqual({ kind: 'adjusted', applied: true });
+    expect(send(broken)).toEqual({ kind: 'adjusted', applied: true });
+    expect(machine.stock('apple')?.onHand).toBe(1);
+    sync({ berry: 9 });
+    expect(machine.stock('apple')?.onHand).toBe(4);
+  });
+
+  test('a sync that names a SKU twice is refused whole', () => {
+    const { sync, machine } = shop({ apple: 4 });
+    expect(sync({ apple: 9 }, { removed: ['apple'] })).toMatchObject({ kind: 'malformed' });
+    expect(machine.stock('apple')?.onHand).toBe(4);
+  });
+
+  test('a sync whose part is missing asks for a new start, and an older one cannot break in (L7)', () => {
+    const { send, machine } = shop({ apple: 4 });
+    const part = (takenAt: number, index: number, parts = 3) =>
+      send({ kind: 'stockSync', takenAt, part: index, parts, products: [], removed: [], applied: [] });
+    const later = startAt + 10;
+    expect(part(later, 1)).toEqual({ kind: 'synced', outcome: 'gap' });
+    expect(part(later, 0)).toEqual({ kind: 'synced', outcome: 'staged' });
+    expect(part(later - 1, 0)).toEqual({ kind: 'synced', outcome: 'ignored' });
+    expect(part(later, 2)).toEqual({ kind: 'synced', outcome: 'gap' });
+    expect(part(later + 1, 1)).toEqual({ kind: 'synced', outcome: 'gap' });
+    expect(part(later, 1, 4)).toEqual({ kind: 'synced', outcome: 'gap' });
+    expect(part(later, 1)).toEqual({ kind: 'synced', outcome: 'staged' });
+    expect(machine.lastSyncAt()).toBe(startAt);
+    expect(part(later, 2)).toEqual({ kind: 'synced', outcome: 'applied' });
+    expect(machine.lastSyncAt()).toBe(later);
+  });
+
+  test('the first claim of an order stands', () => {
+    const { send } = shop({});
+    const claim = (registration: string) => send({ kind: 'claim', orderId: 'o1', registration });
+    expect(claim('n1:4')).toEqual({ kind: 'claimed', registration: 'n1:4' });
+    expect(claim('n2:9')).toEqual({ kind: 'claimed', registration: 'n1:4' });
+  });
+
+  test('a snapshot that does not add up, or is of another version, is not restored', () => {
+    const { hold, machine } = shop({ apple: 4 });
+    hold('o1', one('apple'));
+    const damaged = Buffer.from(machine.snapshot());
+    // onHand, held, sold and listed stand one after the other: make the one held unit two.
+    const at = damaged.indexOf(Buffer.from([4, 1, 0, 0xc3]));
+    expect(at).toBeGreaterThan(0);
+    damaged[at + 1] = 2;
+    expect(() => createStockMachine().restore(damaged)).toThrow(/units/);
+    const other = Buffer.from(machine.snapshot());
+    other[1] = 99;
+    expect(() => createStockMachine().restore(other)).toThrow(/version/);
+  });
+});
