@@ -1,0 +1,109 @@
+import type { Environment } from '../../store/environment.ts';
+import type { Ledger, ProductRow } from '../../store/ledger/port.ts';
+import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
+import type { SystemOfRecord } from '../ports/system-of-record.ts';
+
+/**
+ * Carries catalogue and inventory from the system of record into the ledger. Owns the memory of what was last
+ * carried, to send only what changed; does not own when it runs.
+ */
+export interface Shortfall {
+  readonly sku: string;
+  /** Units promised beyond what the system of record has. */
+  readonly missing: number;
+}
+
+export interface InboundResult {
+  /** Products read. */
+  readonly processed: number;
+  readonly shortfalls: readonly Shortfall[];
+}
+
+export interface InboundDependencies {
+  readonly environment: Pick<Environment, 'log'>;
+  readonly sor: Pick<SystemOfRecord, 'readInventory'>;
+  readonly ledger: Pick<Ledger, 'sync' | 'unappliedSales' | 'stocks' | 'lastSyncAt'>;
+}
+
+/** The rows that the ledger was last given, by this node. */
+interface Baseline {
+  readonly takenAt: number;
+  readonly rows: ReadonlyMap<string, ProductRow>;
+}
+
+export class Inbound {
+  readonly #dependencies: InboundDependencies;
+  #baseline: Baseline | undefined;
+
+  constructor(dependencies: InboundDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** Rejects with SystemOfRecordUnavailable or LedgerError; running it again is always safe. */
+  async run(): Promise<InboundResult> {
+    const { sor, ledger, environment } = this.#dependencies;
+    const snapshot = await sor.readInventory(ledger.unappliedSales());
+    const rows = new Map<string, ProductRow>(snapshot.products.map((product) => [product.sku, product]));
+
+    // From here to `sync` nothing waits: the ledger's copy does not move in between.
+    const stocks = ledger.stocks();
+    if (rows.size === 0 && stocks.length > 0) {
+      // More likely the wrong database, or one being loaded, than a shop that stopped selling everything.
+      throw new SystemOfRecordUnavailable(`the catalogue is empty, but ${stocks.length} products were known`);
+    }
+    const unapplied = new Set(ledger.unappliedSales());
+    const { applied: taken } = await ledger.sync({
+      takenAt: snapshot.takenAt,
+      products: this.#rowsToSend(snapshot.products, stocks),
+      removed: stocks.filter(({ sku }) => !rows.has(sku)).map(({ sku }) => sku),
+      applied: snapshot.applied.filter((orderId) => unapplied.has(orderId)),
+    });
+    if (taken) this.#baseline = { takenAt: snapshot.takenAt, rows };
+    else environment.log.info({ takenAt: snapshot.takenAt }, 'a later read of the inventory came first');
+    return { processed: rows.size, shortfalls: this.#reportShortfalls() };
+  }
+
+  /**
+   * R8. A row is left out only when (1) the sync that the ledger stands at is the one this node sent last, and
+   * the row has not changed since, and (2) nothing of its SKU waits to be counted as sold. Comparing with
+   * `stocks()` would not do: they include corrections, which the sync undoes. And without (2) a sale could leave
+   * `sold` by this sync while the figure that contains it had been left out and another node's older read,
+   * arriving in between, had set a higher one.
+   */
+  #rowsToSend(
+    products: readonly ProductRow[],
+    stocks: ReturnType<InboundDependencies['ledger']['stocks']>,
+  ): readonly ProductRow[] {
+    const baseline = this.#baseline;
+    if (baseline === undefined || baseline.takenAt !== this.#dependencies.ledger.lastSyncAt())
+      return products;
+    const selling = new Set(stocks.filter(({ sold }) => sold > 0).map(({ sku }) => sku));
+    return products.filter((row) => selling.has(row.sku) || !isSame(row, baseline.rows.get(row.sku)));
+  }
+
+  #reportShortfalls(): readonly Shortfall[] {
+    const { ledger, environment } = this.#dependencies;
+    const shortfalls = ledger
+      .stocks()
+      .filter(({ available }) => available < 0)
+      .map(({ sku, available }) => ({ sku, missing: -available }));
+    if (shortfalls.length > 0) {
+      const shown = shortfalls.slice(0, 20);
+      environment.log.error(
+        { skus: shortfalls.length, shown },
+        'more is promised than the system of record has',
+      );
+    }
+    return shortfalls;
+  }
+}
+
+function isSame(row: ProductRow, other: ProductRow | undefined): boolean {
+  return (
+    other !== undefined &&
+    row.onHand === other.onHand &&
+    row.unitPrice === other.unitPrice &&
+    row.currency === other.currency &&
+    row.name === other.name
+  );
+}

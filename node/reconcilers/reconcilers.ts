@@ -1,0 +1,407 @@
+import type { Cancel, Environment } from '../../store/environment.ts';
+import { LedgerError } from '../../store/ledger/port.ts';
+import type { Ledger } from '../../store/ledger/port.ts';
+import type { Effect, TimerInput } from '../orders/effects.ts';
+import type { TimerFunction } from '../ports/functions.ts';
+import { ReconcilerError } from '../ports/reconcilers.ts';
+import type { ReconcilerReport, ReconcilerStatus, Reconcilers } from '../ports/reconcilers.ts';
+import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
+import type { SystemOfRecord } from '../ports/system-of-record.ts';
+import { Breaker } from './breaker.ts';
+import { Inbound } from './inbound.ts';
+import type { InboundResult } from './inbound.ts';
+import { Outbound } from './outbound.ts';
+import type { PendingOutcomes } from './outbound.ts';
+import { Schedule } from './schedule.ts';
+
+/**
+ * Runs the two reconcilers where the ledger is led: when a timer function says so, on demand, once on coming to
+ * lead, and again after a failure. Owns when and whether; what a run does is inbound.ts and outbound.ts.
+ * DESIGN.md has the reasons.
+ *
+ *   R9   A run starts only on the node that leads. Two leaders at once (one not knowing yet) are harmless.
+ *   R10  A reconciler runs once at a time; whoever asks meanwhile joins that run.
+ *   R11  A run that failed stays owed: it is tried again after a growing pause, until it succeeds.
+ *   R12  A node that comes to lead reads the inventory at once, whatever the timers say.
+ *   R13  Nothing is asked of the system of record before its schema was brought up to date by this process.
+ */
+export interface ReconcilersOptions {
+  readonly timers: readonly TimerFunction[];
+  /** Outcomes per transaction when nobody says otherwise. Default 200. */
+  readonly batchSize?: number;
+  /** Pause after a first failure, and the longest one. Defaults 500 ms and 60 s. */
+  readonly retryDelayMsMin?: number;
+  readonly retryDelayMsMax?: number;
+  /** Default 5 minutes. */
+  readonly parkedRetryMs?: number;
+  /** Default 10,000. */
+  readonly parkedMax?: number;
+  /** Default 20 ms: at most 50 batches a second. */
+  readonly batchIntervalMs?: number;
+}
+
+/** What metrics count. None may throw. */
+export interface ReconcilersObserver {
+  ran(run: {
+    readonly name: string;
+    readonly seconds: number;
+    readonly processed: number;
+    readonly parked: number;
+  }): void;
+  /** `code` is a ReconcilerErrorCode, or INTERNAL for a bug. */
+  failed(run: { readonly name: string; readonly seconds: number; readonly code: string }): void;
+  /** One batch of outcomes went to the system of record. */
+  delivered(batch: { readonly size: number; readonly parked: number; readonly seconds: number }): void;
+  /** After each inbound run; empty when everything promised is there. */
+  shortfalls(shortfalls: InboundResult['shortfalls']): void;
+}
+
+export interface ReconcilersDependencies {
+  readonly environment: Pick<Environment, 'clock' | 'random' | 'log'>;
+  readonly sor: SystemOfRecord;
+  readonly ledger: Pick<
+    Ledger,
+    'sync' | 'unappliedSales' | 'stocks' | 'lastSyncAt' | 'onLeadership' | 'status'
+  >;
+  readonly pending: PendingOutcomes;
+  /** Calls the timer's function. Rejections are logged; the next tick asks again. */
+  readonly decide: (
+    name: string,
+    input: Pick<TimerInput, 'scheduledAt' | 'pendingOrders'>,
+  ) => Promise<readonly Effect[]>;
+  /** Once before the first run, such as filling an empty catalogue; after `sor.migrate()`. */
+  readonly prepare?: () => Promise<void>;
+  readonly observer?: ReconcilersObserver;
+}
+
+export interface RunningReconcilers extends Reconcilers {
+  start(): void;
+  /** Resolves when what is under way has ended; it is not cut short, but goes on to no further batch. */
+  stop(): Promise<void>;
+}
+
+type JobName = 'inbound' | 'outbound';
+
+interface Job {
+  readonly name: JobName;
+  readonly breaker: Breaker;
+  readonly work: () => Promise<{ readonly processed: number; readonly parked: number }>;
+  /** A run is wanted that has not succeeded yet. */
+  owed: boolean;
+  running: Promise<ReconcilerReport> | undefined;
+  lastRunAt: number | undefined;
+  lastSuccessAt: number | undefined;
+  lastError: string | undefined;
+}
+
+const parkedShown = 100;
+
+export function createReconcilers(
+  options: ReconcilersOptions,
+  dependencies: ReconcilersDependencies,
+): RunningReconcilers {
+  return new LedReconcilers(options, dependencies);
+}
+
+class LedReconcilers implements RunningReconcilers {
+  readonly #dependencies: ReconcilersDependencies;
+  readonly #schedule: Schedule;
+  readonly #inbound: Inbound;
+  readonly #outbound: Outbound;
+  readonly #jobs: Readonly<Record<JobName, Job>>;
+  readonly #deciding = new Map<string, Promise<void>>();
+  #batchSize: number;
+  #started = false;
+  #leading = false;
+  #leadingSince: number | undefined;
+  #prepared = false;
+  #preparing: Promise<void> | undefined;
+  /** The end of the last piece of work against the system of record: the next one waits for it. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #cancelRetry: Cancel | undefined;
+  #cancelLeadership: Cancel | undefined;
+
+  constructor(options: ReconcilersOptions, dependencies: ReconcilersDependencies) {
+    const { environment, sor, ledger, pending, observer } = dependencies;
+    this.#dependencies = dependencies;
+    this.#batchSize = options.batchSize ?? 200;
+    this.#inbound = new Inbound({ environment, sor, ledger });
+    this.#outbound = new Outbound(
+      {
+        parkedRetryMs: options.parkedRetryMs ?? 5 * 60_000,
+        parkedMax: options.parkedMax ?? 10_000,
+        batchIntervalMs: options.batchIntervalMs ?? 20,
+      },
+      {
+        environment,
+        sor,
+        pending,
+        mayContinue: () => this.#mayRun(),
+        exclusively: (work) => this.#exclusively(work),
+        onBatch: (batch) => observer?.delivered(batch),
+      },
+    );
+    this.#schedule = new Schedule(
+      { timers: options.timers },
+      { environment, isLeading: () => this.#leading, onTick: (timer, at) => this.#tick(timer, at) },
+    );
+    const job = (name: JobName, work: Job['work']): Job => ({
+      name,
+      work,
+      breaker: new Breaker(
+        { delayMsMin: options.retryDelayMsMin ?? 500, delayMsMax: options.retryDelayMsMax ?? 60_000 },
+        { random: environment.random },
+      ),
+      owed: false,
+      running: undefined,
+      lastRunAt: undefined,
+      lastSuccessAt: undefined,
+      lastError: undefined,
+    });
+    this.#jobs = {
+      inbound: job('inbound', async () => {
+        const { processed, shortfalls } = await this.#exclusively(() => this.#inbound.run());
+        observer?.shortfalls(shortfalls);
+        return { processed, parked: 0 };
+      }),
+      outbound: job('outbound', () => this.#outbound.run(this.#batchSize)),
+    };
+  }
+
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    const { ledger } = this.#dependencies;
+    this.#cancelLeadership = ledger.onLeadership((leading) => this.#lead(leading));
+    // Leadership gained before anybody listened is not told again.
+    if (ledger.status().role === 'leader') this.#lead(true);
+    this.#schedule.wake();
+  }
+
+  async stop(): Promise<void> {
+    this.#started = false;
+    this.#cancelLeadership?.();
+    this.#cancelRetry?.();
+    this.#schedule.stop();
+    const underWay = Object.values(this.#jobs).map((job) => job.running?.catch(() => undefined));
+    await Promise.all([...underWay, ...this.#deciding.values()]);
+  }
+
+  async run(name: string): Promise<ReconcilerReport> {
+    if (name !== 'inbound' && name !== 'outbound') {
+      throw new ReconcilerError('UNKNOWN_RECONCILER', `there is no reconciler "${name}"`);
+    }
+    if (!this.#mayRun()) throw new ReconcilerError('NOT_LEADER', this.#whoLeads());
+    if (name === 'outbound') this.#outbound.retryParked();
+    return this.#run(this.#jobs[name]);
+  }
+
+  status(): readonly ReconcilerStatus[] {
+    const { inbound, outbound } = this.#jobs;
+    return [
+      { ...this.#describe(inbound), lagSeconds: this.#inboundLagSeconds(), pending: 0, parked: [] },
+      {
+        ...this.#describe(outbound),
+        lagSeconds: this.#outboundLagSeconds(),
+        pending: this.#dependencies.pending.count(),
+        parked: this.#outbound.parked(parkedShown),
+      },
+    ];
+  }
+
+  #lead(leading: boolean): void {
+    if (leading === this.#leading) return;
+    this.#leading = leading;
+    this.#leadingSince = leading ? this.#dependencies.environment.clock.now() : undefined;
+    if (leading) {
+      // R12. A new cluster has no stock yet, and the former leader may have been away for long.
+      this.#owe(this.#jobs.inbound);
+      this.#schedule.wake();
+    } else {
+      for (const job of Object.values(this.#jobs)) job.owed = false;
+      this.#outbound.forget();
+    }
+  }
+
+  #tick(timer: TimerFunction, scheduledAt: number): void {
+    // A function that takes longer than its period is not called on top of itself.
+    if (this.#deciding.has(timer.name)) return;
+    const deciding = this.#decideAndPerform(timer, scheduledAt).finally(() =>
+      this.#deciding.delete(timer.name),
+    );
+    this.#deciding.set(timer.name, deciding);
+  }
+
+  async #decideAndPerform(timer: TimerFunction, scheduledAt: number): Promise<void> {
+    const { decide, pending, environment } = this.#dependencies;
+    try {
+      for (const effect of await decide(timer.name, { scheduledAt, pendingOrders: pending.count() })) {
+        this.#perform(timer, effect);
+      }
+    } catch (error) {
+      environment.log.error({ timer: timer.name, reason: reasonOf(error) }, 'a timer function failed');
+    }
+  }
+
+  #perform(timer: TimerFunction, effect: Effect): void {
+    if (!this.#mayRun()) return;
+    switch (effect.type) {
+      case 'inventory.pull':
+        this.#owe(this.#jobs.inbound);
+        return;
+      case 'orders.push':
+        this.#batchSize = Math.min(500, Math.max(1, Math.trunc(effect.batch)));
+        this.#owe(this.#jobs.outbound);
+        return;
+      default:
+        this.#dependencies.environment.log.warn(
+          { timer: timer.name, effect: effect.type },
+          'this effect is not for timers and was not performed',
+        );
+    }
+  }
+
+  #owe(job: Job): void {
+    job.owed = true;
+    this.#runOwed();
+  }
+
+  /** R11. Starts what is owed and may be tried, and comes back for the rest. */
+  #runOwed(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    if (!this.#mayRun()) return;
+    const { clock } = this.#dependencies.environment;
+    const waits: number[] = [];
+    for (const job of Object.values(this.#jobs)) {
+      if (!job.owed || job.running !== undefined) continue;
+      const waitMs = job.breaker.waitMs(clock.monotonic());
+      if (waitMs > 0) waits.push(waitMs);
+      // Its failure is told by status, metrics and log.
+      else void this.#run(job).catch(() => undefined);
+    }
+    if (waits.length > 0) this.#cancelRetry = clock.after(Math.min(...waits), () => this.#runOwed());
+  }
+
+  /** R10. */
+  #run(job: Job): Promise<ReconcilerReport> {
+    job.running ??= this.#attempt(job).finally(() => {
+      job.running = undefined;
+      this.#runOwed();
+    });
+    return job.running;
+  }
+
+  async #attempt(job: Job): Promise<ReconcilerReport> {
+    const { environment, observer, pending } = this.#dependencies;
+    const { clock, log } = environment;
+    const { name } = job;
+    const startedAt = clock.now();
+    const startedMonotonic = clock.monotonic();
+    const seconds = (): number => (clock.monotonic() - startedMonotonic) / 1000;
+    job.lastRunAt = startedAt;
+    // A wish that comes while this run is under way is met by this run, or stays owed if it fails.
+    job.owed = true;
+    try {
+      await this.#prepareOnce();
+      const { processed, parked } = await job.work();
+      const finishedAt = clock.now();
+      job.owed = false;
+      job.lastSuccessAt = finishedAt;
+      job.lastError = undefined;
+      job.breaker.succeeded();
+      observer?.ran({ name, seconds: seconds(), processed, parked });
+      return {
+        name,
+        startedAt,
+        finishedAt,
+        processed,
+        parked,
+        pending: name === 'outbound' ? pending.count() : 0,
+      };
+    } catch (error) {
+      const failure = asReconcilerError(error);
+      job.lastError = reasonOf(failure);
+      job.breaker.failed(clock.monotonic());
+      const retryInMs = Math.round(job.breaker.waitMs(clock.monotonic()));
+      log.warn({ reconciler: name, reason: job.lastError, retryInMs }, 'a reconciler failed');
+      observer?.failed({
+        name,
+        seconds: seconds(),
+        code: failure instanceof ReconcilerError ? failure.code : 'INTERNAL',
+      });
+      throw failure;
+    }
+  }
+
+  /** R13. */
+  async #prepareOnce(): Promise<void> {
+    if (this.#prepared) return;
+    const { sor, prepare } = this.#dependencies;
+    this.#preparing ??= (async () => {
+      await sor.migrate();
+      await prepare?.();
+      this.#prepared = true;
+    })().finally(() => {
+      this.#preparing = undefined;
+    });
+    await this.#preparing;
+  }
+
+  #exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  #mayRun(): boolean {
+    return this.#started && this.#leading;
+  }
+
+  #whoLeads(): string {
+    const { leader } = this.#dependencies.ledger.status();
+    return leader === undefined ? 'no node leads the ledger now' : `${leader} leads the ledger: ask it`;
+  }
+
+  #describe(job: Job): Omit<ReconcilerStatus, 'lagSeconds' | 'pending' | 'parked'> {
+    const { name, running, lastRunAt, lastSuccessAt, lastError } = job;
+    return {
+      name,
+      running: running !== undefined,
+      ...(lastRunAt === undefined ? {} : { lastRunAt }),
+      ...(lastSuccessAt === undefined ? {} : { lastSuccessAt }),
+      ...(lastError === undefined ? {} : { lastError }),
+    };
+  }
+
+  /** By what the ledger stands at, so that every node tells the same; until a first read, since this one leads. */
+  #inboundLagSeconds(): number {
+    const lastSyncAt = this.#dependencies.ledger.lastSyncAt();
+    return this.#secondsSince(lastSyncAt === 0 ? this.#leadingSince : lastSyncAt);
+  }
+
+  #outboundLagSeconds(): number {
+    if (this.#dependencies.pending.count() === 0) return 0;
+    return this.#secondsSince(
+      this.#outbound.oldestPendingAt() ?? this.#jobs.outbound.lastSuccessAt ?? this.#leadingSince,
+    );
+  }
+
+  #secondsSince(at: number | undefined): number {
+    return at === undefined ? 0 : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
+  }
+}
+
+/** A ledger that takes no command means that this node does not lead any more, or cannot reach who does. */
+function asReconcilerError(error: unknown): Error {
+  if (error instanceof SystemOfRecordUnavailable) {
+    return new ReconcilerError('SYSTEM_OF_RECORD_UNAVAILABLE', error.message);
+  }
+  if (error instanceof LedgerError) return new ReconcilerError('NOT_LEADER', error.message);
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof ReconcilerError) return `${error.code}: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
+}
