@@ -52,6 +52,8 @@ export async function createPeersLibp2p(
       // The defaults count per host and refuse a whole cluster that restarts on one machine.
       inboundConnectionThreshold: 1_000,
       maxIncomingPendingConnections: 1_000,
+      // A handshake takes milliseconds; whoever connects and says nothing sensible is not kept.
+      inboundUpgradeTimeout: 5_000,
     },
     services: {
       // Gossipsub learns from it which peers take part.

@@ -1,0 +1,45 @@
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { loadOrCreateIdentity, peerIdOf } from '../../store/peers/identity.ts';
+import { multiaddrOf, parseAddress } from '../../store/peers/members.ts';
+
+describe('an identity', () => {
+  let directory: string;
+  let file: string;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'freehold-identity-'));
+    file = join(directory, 'node', 'identity.key');
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+  const load = () => loadOrCreateIdentity(join(directory, 'node'));
+
+  test('is made once, kept, and readable by its owner only, even after somebody opened it up', async () => {
+    const first = peerIdOf(await load());
+    expect(first).toMatch(/^12D3KooW/);
+    await chmod(file, 0o644);
+    expect(peerIdOf(await load())).toBe(first);
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+  });
+
+  test('that is damaged is never replaced by a new one', async () => {
+    await load();
+    await writeFile(file, 'nonsense');
+    await expect(load()).rejects.toMatchObject({ code: 'IDENTITY_UNREADABLE' });
+    expect(await readFile(file, 'utf8')).toBe('nonsense');
+  });
+});
+
+test.each([
+  ['127.0.0.1:80', '/ip4/127.0.0.1/tcp/80'],
+  ['[::1]:4000', '/ip6/::1/tcp/4000'],
+  ['node-1.example:65535', '/dns/node-1.example/tcp/65535'],
+])('the address %s is dialled as %s', (address, expected) => {
+  const parsed = parseAddress(address);
+  expect(parsed && multiaddrOf(parsed.host, parsed.port).toString()).toBe(expected);
+});
+
+test.each(['', 'host', 'host:', ':80', 'host:65536', '::1:80', 'a:1:2'])('%j is no address', (address) => {
+  expect(parseAddress(address)).toBeUndefined();
+});
