@@ -1,0 +1,25 @@
+import type { PaymentAnswer } from '../ports/payments.ts';
+import type { Instruments, Reading } from './instruments.ts';
+import { PAYMENTS } from './names.ts';
+import type { BreakerState, CurrentSources } from './sources.ts';
+
+export function paymentMetrics(instruments: Instruments, sources: CurrentSources) {
+  const calls = instruments.counter(PAYMENTS.calls);
+  const duration = instruments.histogram(PAYMENTS.duration);
+  instruments.gauges(PAYMENTS.breaker, () => {
+    const current = sources().paymentBreaker?.();
+    if (current === undefined) return [];
+    const states: readonly BreakerState[] = ['closed', 'half-open', 'open'];
+    return states.map((state): Reading<'state'> => [{ state }, Number(state === current)]);
+  });
+  return {
+    called(
+      operation: 'pay' | 'capture' | 'reverse' | 'lookUp',
+      answer: PaymentAnswer['kind'],
+      seconds: number,
+    ): void {
+      calls.inc({ operation, answer });
+      duration.observe({ operation }, seconds);
+    },
+  };
+}

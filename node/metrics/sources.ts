@@ -1,0 +1,26 @@
+import type { Journal } from '../../store/journal/port.ts';
+import type { Ledger } from '../../store/ledger/port.ts';
+import type { Network } from '../../store/peers/port.ts';
+import type { Reconcilers } from '../ports/reconcilers.ts';
+
+export type BreakerState = 'closed' | 'half-open' | 'open';
+
+/** What gauges are read from at each scrape. Parts exist later than the metrics, so each is given when it does. */
+export interface MetricSources {
+  /** Orders this node is driving. */
+  readonly openOrders: () => number;
+  readonly journal: Pick<Journal, 'vector' | 'replication'>;
+  readonly ledger: Pick<Ledger, 'status' | 'stocks' | 'conservationResidual'>;
+  readonly network: Pick<Network, 'peers' | 'reachable'>;
+  readonly reconcilers: Pick<Reconcilers, 'status'>;
+  readonly paymentBreaker: () => BreakerState;
+  readonly queues: () => readonly {
+    readonly name: string;
+    readonly items: number;
+    readonly capacity: number;
+  }[];
+  readonly ready: () => boolean;
+}
+
+/** The sources given so far. */
+export type CurrentSources = () => Partial<MetricSources>;

@@ -1,0 +1,275 @@
+import { describe, expect, it } from 'vitest';
+import { createMetrics } from '../../node/metrics/metrics.ts';
+import { DEFINITIONS } from '../../node/metrics/names.ts';
+import type { MetricSources } from '../../node/metrics/sources.ts';
+import type { LedgerStatus, StockLevel } from '../../store/ledger/port.ts';
+import { parseTextFormat } from './text-format.ts';
+
+const scrape = async (metrics: ReturnType<typeof createMetrics>) => parseTextFormat(await metrics.render());
+
+describe('names', () => {
+  it('are unique, and all registered', async () => {
+    const names = DEFINITIONS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    const { types } = await scrape(createMetrics({ self: 'n1' }));
+    expect([...types.keys()].filter((name) => name.startsWith('freehold_')).toSorted()).toEqual(
+      names.toSorted(),
+    );
+  });
+
+  it('carry help and end in their unit', async () => {
+    const { types, help } = await scrape(createMetrics({ self: 'n1' }));
+    for (const { name, unit } of DEFINITIONS) {
+      expect(name).toMatch(/^freehold_[a-z_]+$/);
+      expect(help.get(name), name).toMatch(/\.$/);
+      const type = types.get(name);
+      if (type === 'counter') expect([name, unit]).toEqual([expect.stringMatching(/_total$/), 'events']);
+      else {
+        expect(name).not.toMatch(/_(total|count|sum|bucket|info)$/);
+        expect(name).not.toMatch(/_(ms|milliseconds|minutes|kilobytes)(_|$)/);
+        if (unit !== 'none') expect(name).toMatch(new RegExp(`_${unit}$`));
+      }
+      if (type === 'histogram') expect(unit, name).not.toBe('none');
+    }
+  });
+
+  it('have only labels of few values', () => {
+    const labels = new Set(DEFINITIONS.flatMap((definition) => definition.labels));
+    expect([...labels].toSorted()).toEqual([
+      'answer',
+      'code',
+      'command',
+      'function',
+      'kind',
+      'method',
+      'metric',
+      'operation',
+      'origin',
+      'outcome',
+      'peer',
+      'queue',
+      'reason',
+      'reconciler',
+      'result',
+      'route',
+      'state',
+      'status',
+      'step',
+    ]);
+  });
+});
+
+describe('observers', () => {
+  it('move their values', async () => {
+    const metrics = createMetrics({ self: 'n1' });
+    metrics.http.answered({ method: 'POST', route: '/orders', status: 201, seconds: 0.02 });
+    metrics.orders.registered();
+    metrics.orders.refused('OVERLOADED');
+    metrics.orders.ended('refunded', 0.5);
+    metrics.orders.parked('FUNCTION_TRAP');
+    metrics.orders.takenOver();
+    metrics.orders.stepped('pay', 0.1);
+    metrics.orders.holdAnswered({ kind: 'held', expiresAt: 1 });
+    metrics.orders.holdAnswered({ kind: 'refused', reason: 'OUT_OF_STOCK', sku: 'TEA' });
+    metrics.journal.quorumAppended(0.002);
+    metrics.journal.appendFailed('UNAVAILABLE');
+    metrics.ledger.leadership(true);
+    metrics.ledger.leadership(false);
+    metrics.ledger.decided('hold', 0.003);
+    metrics.ledger.undecided('NO_LEADER');
+    metrics.disk.committed(17, 0.000_3);
+    metrics.functions.called('payment', 0.000_1, 'OK');
+    metrics.functions.called('payment', 1, 'FUNCTION_TIMEOUT');
+    metrics.functions.workerRestarted('FUNCTION_TIMEOUT');
+    metrics.payments.called('pay', 'unknown', 2);
+    metrics.reconcilers.ran('outbound', 'ok', 0.2);
+
+    const after = await scrape(metrics);
+    const counts: readonly (readonly [string, Record<string, string>, number])[] = [
+      [
+        'freehold_http_request_duration_seconds_count',
+        { method: 'POST', route: '/orders', status: '201', node: 'n1' },
+        1,
+      ],
+      ['freehold_orders_registered_total', {}, 1],
+      ['freehold_orders_refused_total', { code: 'OVERLOADED' }, 1],
+      ['freehold_orders_ended_total', { outcome: 'refunded' }, 1],
+      ['freehold_orders_ended_total', { outcome: 'fulfilled' }, 0],
+      ['freehold_order_duration_seconds_sum', { outcome: 'refunded' }, 0.5],
+      ['freehold_orders_parked_total', { code: 'FUNCTION_TRAP' }, 1],
+      ['freehold_orders_taken_over_total', {}, 1],
+      ['freehold_order_step_duration_seconds_sum', { step: 'pay' }, 0.1],
+      ['freehold_hold_answers_total', { answer: 'held' }, 1],
+      ['freehold_hold_answers_total', { answer: 'OUT_OF_STOCK' }, 1],
+      ['freehold_journal_quorum_append_duration_seconds_count', {}, 1],
+      ['freehold_journal_append_failures_total', { code: 'UNAVAILABLE' }, 1],
+      ['freehold_ledger_leaderships_total', {}, 1],
+      ['freehold_ledger_command_duration_seconds_sum', { command: 'hold' }, 0.003],
+      ['freehold_ledger_command_failures_total', { code: 'NO_LEADER' }, 1],
+      ['freehold_disk_commit_batch_operations_bucket', { le: '20' }, 1],
+      ['freehold_disk_commit_batch_operations_bucket', { le: '10' }, 0],
+      ['freehold_disk_commit_duration_seconds_sum', {}, 0.000_3],
+      ['freehold_function_calls_total', { function: 'payment', code: 'FUNCTION_TIMEOUT' }, 1],
+      ['freehold_function_duration_seconds_count', { function: 'payment' }, 2],
+      ['freehold_function_worker_restarts_total', { reason: 'FUNCTION_TIMEOUT' }, 1],
+      ['freehold_payment_calls_total', { operation: 'pay', answer: 'unknown' }, 1],
+      ['freehold_payment_duration_seconds_sum', { operation: 'pay' }, 2],
+      ['freehold_reconciler_runs_total', { reconciler: 'outbound', result: 'ok' }, 1],
+      ['freehold_reconciler_run_duration_seconds_sum', { reconciler: 'outbound' }, 0.2],
+    ];
+    for (const [name, labels, value] of counts) expect(after.value(name, labels), name).toBe(value);
+  });
+
+  it('of two nodes in one process do not meet', async () => {
+    const [one, other] = [createMetrics({ self: 'n1' }), createMetrics({ self: 'n2' })];
+    one.orders.registered();
+    expect((await scrape(other)).value('freehold_orders_registered_total', { node: 'n2' })).toBe(0);
+  });
+});
+
+const status: LedgerStatus = {
+  role: 'leader',
+  leader: 'n1',
+  term: 7,
+  lastIndex: 50,
+  commitIndex: 49,
+  appliedIndex: 48,
+  match: { n1: 50, n2: 45, n3: 20 },
+};
+const level = (available: number, onHand: number): StockLevel => ({
+  sku: `S${available}`,
+  name: 'x',
+  unitPrice: 1,
+  currency: 'EUR',
+  onHand,
+  held: 2,
+  sold: onHand - available - 2,
+  available,
+});
+
+const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
+  openOrders: () => 4,
+  journal: {
+    vector: () => ({ n1: 12, n2: 9 }),
+    replication: () => [{ peer: 'n2', acknowledged: 10, lag: 2 }],
+  },
+  ledger: {
+    status: () => status,
+    stocks: () => [level(5, 10), level(-3, 1)],
+    conservationResidual: () => 0,
+  },
+  network: { peers: ['n2', 'n3'], reachable: (peer) => peer === 'n2' },
+  reconcilers: {
+    status: () => [
+      {
+        name: 'outbound',
+        running: false,
+        lagSeconds: 1.5,
+        pending: 3,
+        parked: [{ orderId: 'o', reason: 'r', at: 1 }],
+      },
+    ],
+  },
+  paymentBreaker: () => 'open',
+  queues: () => [{ name: 'payments', items: 7, capacity: 100 }],
+  ready: () => true,
+  ...over,
+});
+
+describe('gauges', () => {
+  it('are read at each scrape', async () => {
+    const metrics = createMetrics({ self: 'n1' });
+    let open = 4;
+    metrics.watch(sources({ openOrders: () => open }));
+    const first = await scrape(metrics);
+    const gauges: readonly (readonly [string, Record<string, string>, number])[] = [
+      ['freehold_open_orders', {}, 4],
+      ['freehold_journal_position_entries', { origin: 'n2' }, 9],
+      ['freehold_journal_peer_lag_entries', { peer: 'n2' }, 2],
+      ['freehold_ledger_term', {}, 7],
+      ['freehold_ledger_is_leader', {}, 1],
+      ['freehold_ledger_has_leader', {}, 1],
+      ['freehold_ledger_last_index', {}, 50],
+      ['freehold_ledger_commit_index', {}, 49],
+      ['freehold_ledger_applied_index', {}, 48],
+      ['freehold_ledger_member_lag_entries', { peer: 'n3' }, 30],
+      ['freehold_stock_units', { kind: 'on_hand' }, 11],
+      ['freehold_stock_units', { kind: 'available' }, 2],
+      ['freehold_stock_units', { kind: 'held' }, 4],
+      ['freehold_stock_units', { kind: 'sold' }, 5],
+      ['freehold_stock_conservation_residual', {}, 0],
+      ['freehold_stock_shortfall_units', {}, 3],
+      ['freehold_peer_link_up', { peer: 'n2' }, 1],
+      ['freehold_peer_link_up', { peer: 'n3' }, 0],
+      ['freehold_reconciler_lag_seconds', { reconciler: 'outbound' }, 1.5],
+      ['freehold_reconciler_pending_orders', { reconciler: 'outbound' }, 3],
+      ['freehold_reconciler_parked_orders', { reconciler: 'outbound' }, 1],
+      ['freehold_payment_breaker_state', { state: 'open' }, 1],
+      ['freehold_payment_breaker_state', { state: 'closed' }, 0],
+      ['freehold_queue_items', { queue: 'payments' }, 7],
+      ['freehold_queue_capacity_items', { queue: 'payments' }, 100],
+      ['freehold_node_ready', {}, 1],
+    ];
+    for (const [name, labels, value] of gauges) expect(first.value(name, labels), name).toBe(value);
+
+    open = 9;
+    expect((await scrape(metrics)).value('freehold_open_orders')).toBe(9);
+  });
+
+  it('have no value, rather than 0, before their source exists', async () => {
+    const { samples } = await scrape(createMetrics({ self: 'n1' }));
+    const gauges = samples.filter(({ name }) =>
+      ['freehold_stock_conservation_residual', 'freehold_ledger_has_leader', 'freehold_node_ready'].includes(
+        name,
+      ),
+    );
+    expect(gauges).toEqual([]);
+  });
+
+  it('forget labels that are gone', async () => {
+    const metrics = createMetrics({ self: 'n1' });
+    metrics.watch(sources());
+    await scrape(metrics);
+    metrics.watch({ ledger: { ...sources().ledger, status: () => ({ ...status, role: 'follower' }) } });
+    const after = await scrape(metrics);
+    expect(after.value('freehold_ledger_member_lag_entries', { peer: 'n3' })).toBeUndefined();
+    expect(after.value('freehold_ledger_is_leader')).toBe(0);
+  });
+
+  it('of a failing source are missing and counted; the others are served', async () => {
+    const metrics = createMetrics({ self: 'n1' });
+    metrics.watch(sources());
+    await scrape(metrics);
+    metrics.watch({
+      ready: () => {
+        throw new Error('gone');
+      },
+    });
+    // The count is rendered before or after the gauge fails: the second scrape has it for certain.
+    await scrape(metrics);
+    const after = await scrape(metrics);
+    expect(after.value('freehold_node_ready')).toBeUndefined();
+    expect(after.value('freehold_open_orders')).toBe(4);
+    expect(
+      after.value('freehold_metrics_source_failures_total', { metric: 'freehold_node_ready' }),
+    ).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe('the text format', () => {
+  it('parses, with every type declared, and tells about the process and its event loop', async () => {
+    const metrics = createMetrics({ self: 'n1' });
+    metrics.watch(sources());
+    metrics.functions.called('a "quoted" \\ name\nin two lines', 0.1, 'OK');
+    const scraped = await scrape(metrics);
+    const { samples, types } = scraped;
+    expect(metrics.contentType).toMatch(/^text\/plain; version=0\.0\.4/);
+    for (const { name, labels } of samples) {
+      const base = name.replace(/_(bucket|sum|count)$/, '');
+      expect(types.has(name) || types.get(base) === 'histogram', name).toBe(true);
+      expect(labels['node']).toBe('n1');
+    }
+    expect(scraped.value('process_resident_memory_bytes')).toBeGreaterThan(0);
+    expect(types.has('nodejs_eventloop_lag_p99_seconds')).toBe(true);
+  });
+});
