@@ -13,7 +13,7 @@ import { yamux } from '@libp2p/yamux';
 import { createLibp2p } from 'libp2p';
 import { announcementId } from './announcements.ts';
 import type { Identity } from './identity.ts';
-import { multiaddrOf } from './members.ts';
+import { multiaddrOf, type Address } from './members.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -21,7 +21,7 @@ export type PeersLibp2p = Libp2p<{ readonly gossip: GossipSub }>;
 
 export interface PeersLibp2pOptions {
   readonly identity: Identity;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: Address;
   /** Peer ids of the other members. */
   readonly others: readonly string[];
 }
@@ -35,7 +35,7 @@ export async function createPeersLibp2p(
   const node = await createLibp2p({
     start: false,
     privateKey: identity,
-    addresses: { listen: [multiaddrOf(listen.host, listen.port).toString()] },
+    addresses: { listen: [multiaddrOf(listen).toString()] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [

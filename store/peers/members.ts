@@ -8,11 +8,16 @@ import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { isIP, isIPv6 } from 'node:net';
 import type { NodeId } from '../environment.ts';
 
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 export interface Member {
   readonly id: NodeId;
   readonly peerId: string;
-  /** `host:port` where the others reach it; an IPv6 host in brackets. */
-  readonly address: string;
+  /** Where the others reach it. The host is a name or an IP address. */
+  readonly address: Address;
 }
 
 export type MembersErrorCode = 'MEMBERS_INVALID' | 'IDENTITY_MISMATCH';
@@ -81,28 +86,27 @@ export class Members {
   }
 }
 
-/** Splits `host:port`; undefined when it is something else. */
-export function parseAddress(address: string): { readonly host: string; readonly port: number } | undefined {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65_535)) return undefined;
-  return { host, port };
-}
-
 /** As libp2p writes it. Names are looked up at each dial, so a node may move. */
-export function multiaddrOf(host: string, port: number, peerId?: string): Multiaddr {
+export function multiaddrOf({ host, port }: Address, peerId?: string): Multiaddr {
   const kind = isIP(host) === 0 ? 'dns' : isIPv6(host) ? 'ip6' : 'ip4';
   return multiaddr(`/${kind}/${host}/tcp/${port}${peerId === undefined ? '' : `/p2p/${peerId}`}`);
 }
 
 function checkMember({ id, peerId, address }: Member): void {
-  if (parseAddress(address) === undefined) {
-    throw new MembersError('MEMBERS_INVALID', `the address of ${id} is not host:port: ${address}`);
-  }
   try {
     peerIdFromString(peerId);
   } catch {
     throw new MembersError('MEMBERS_INVALID', `the peer id of ${id} is not one: ${peerId}`);
   }
+  // A slash would end the host and begin something else.
+  if (!/^[^\s/]+$/.test(address.host) || !isPort(address.port)) {
+    throw new MembersError(
+      'MEMBERS_INVALID',
+      `the address of ${id} is not a host and a port: ${address.host}:${address.port}`,
+    );
+  }
+}
+
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }

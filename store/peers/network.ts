@@ -14,7 +14,7 @@ import { createGater } from './gater.ts';
 import { peerIdOf, type Identity } from './identity.ts';
 import { createPeersLibp2p, type PeersLibp2p } from './libp2p-node.ts';
 import { lanes, Link, protocolOf, type LinkLimits } from './link.ts';
-import { Members, multiaddrOf, parseAddress, type Member } from './members.ts';
+import { Members, multiaddrOf, type Address, type Member } from './members.ts';
 import { RequestError, type Lane, type Network } from './port.ts';
 import { Requests, type RequestHandler, type RequestLimits } from './requests.ts';
 import { Supervisor } from './supervisor.ts';
@@ -45,7 +45,7 @@ export interface NetworkOptions {
   readonly self: NodeId;
   readonly identity: Identity;
   /** Where this node listens; port 0 takes any free one. */
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: Address;
   /** All members, this node included. Only they may connect. */
   readonly members: readonly Member[];
   readonly limits?: Partial<NetworkLimits>;
@@ -54,7 +54,7 @@ export interface NetworkOptions {
 export interface PeersNetwork extends Network {
   readonly peerId: string;
   /** Where this node really listens. */
-  readonly listening: { readonly host: string; readonly port: number };
+  readonly listening: Address;
   /** Bytes queued per peer and lane. */
   queuedBytes(): Readonly<Record<NodeId, Readonly<Record<Lane, number>>>>;
   /** Ends all links; requests that wait are rejected as UNREACHABLE. */
@@ -89,7 +89,7 @@ class Libp2pNetwork implements PeersNetwork {
   readonly self: NodeId;
   readonly peers: readonly NodeId[];
   readonly peerId: string;
-  readonly #listen: NetworkOptions['listen'];
+  readonly #listen: Address;
   readonly #limits: NetworkLimits;
   readonly #members: Members;
   readonly #environment: Environment;
@@ -132,7 +132,7 @@ class Libp2pNetwork implements PeersNetwork {
   private constructor(
     options: {
       readonly self: NodeId;
-      readonly listen: NetworkOptions['listen'];
+      readonly listen: Address;
       readonly limits: NetworkLimits;
     },
     dependencies: {
@@ -182,7 +182,7 @@ class Libp2pNetwork implements PeersNetwork {
     this.#tickLater();
   }
 
-  get listening(): { readonly host: string; readonly port: number } {
+  get listening(): Address {
     const port = this.#node
       .getMultiaddrs()
       .map((address) => address.getComponents().find(({ name }) => name === 'tcp')?.value)
@@ -369,8 +369,7 @@ class Libp2pNetwork implements PeersNetwork {
 
 /** The link is made when the connection reports itself, as for those that come in. */
 async function dialMember(node: PeersLibp2p, member: Member | undefined, timeoutMs: number): Promise<void> {
-  const address = member && parseAddress(member.address);
-  if (member === undefined || address === undefined) return;
+  if (member === undefined) return;
   const signal = AbortSignal.timeout(timeoutMs);
-  await node.dial(multiaddrOf(address.host, address.port, member.peerId), { signal });
+  await node.dial(multiaddrOf(member.address, member.peerId), { signal });
 }

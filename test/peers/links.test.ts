@@ -140,7 +140,7 @@ describe('who may connect', () => {
           error instanceof MembersError || error instanceof NetworkError ? error.code : String(error),
       );
     };
-    const nowhere = cluster.members.map((member) => ({ ...member, address: 'here' }));
+    const nowhere = cluster.members.map((member) => ({ ...member, address: { host: 'a/b', port: 1 } }));
     const twice = [...cluster.members, ...cluster.members];
     expect(await codeOf({ identity: await createIdentity() })).toBe('IDENTITY_MISMATCH');
     expect(await codeOf({ self: 'x' })).toBe('MEMBERS_INVALID');

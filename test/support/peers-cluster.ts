@@ -54,7 +54,11 @@ export class PeersCluster {
     for (const id of ids) {
       const identity = await createIdentity();
       identities.set(id, identity);
-      members.push({ id, peerId: peerIdOf(identity), address: `127.0.0.1:${await freePort()}` });
+      members.push({
+        id,
+        peerId: peerIdOf(identity),
+        address: { host: '127.0.0.1', port: await freePort() },
+      });
     }
     return new PeersCluster(members, identities, limits);
   }
@@ -71,7 +75,9 @@ export class PeersCluster {
   }
 
   port(id: NodeId): number {
-    return Number(this.members.find((member) => member.id === id)?.address.split(':')[1]);
+    const member = this.members.find((one) => one.id === id);
+    if (member === undefined) throw new Error(`no member ${id}`);
+    return member.address.port;
   }
 
   async open(...ids: readonly NodeId[]): Promise<void> {
