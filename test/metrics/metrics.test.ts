@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createMetrics } from '../../node/metrics/metrics.ts';
+import { createMetrics } from '../../node/metrics/index.ts';
 import { DEFINITIONS } from '../../node/metrics/names.ts';
 import type { MetricSources } from '../../node/metrics/sources.ts';
 import type { LedgerStatus, StockLevel } from '../../store/ledger/port.ts';
