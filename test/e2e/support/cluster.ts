@@ -1,0 +1,216 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { askControl } from '../../../node/cli/dev/control.ts';
+import { lastLines } from '../../../node/cli/dev/log-tail.ts';
+import { partsOf, planOf } from '../../../node/cli/dev/plan.ts';
+import type { Plan } from '../../../node/cli/dev/plan.ts';
+import type { CaptureMode } from '../../../node/orders/order.ts';
+import { catalogCsv, plenty } from './catalog.ts';
+import type { TestProduct } from './catalog.ts';
+import { JsonClient } from './http.ts';
+import { SandboxBooks } from './sandbox-books.ts';
+
+/**
+ * A real cluster, started as `npm start` does, in a directory and on ports of its own. Everything done to it
+ * goes through what an operator has: the control socket, HTTP, SQL.
+ */
+
+export interface ClusterOptions {
+  readonly capture?: CaptureMode;
+  readonly products?: readonly TestProduct[];
+  /** Keys of every node's freehold.yaml, such as `orders.holdFor`. */
+  readonly set?: Readonly<Record<string, string>>;
+  /** Where each node leaves its CPU profile when it stops. */
+  readonly profileDirectory?: string;
+}
+
+export type NodeName = 'n1' | 'n2' | 'n3';
+
+/** The embedded database has one session: a query of a test waits for those of the nodes. */
+const queryTimeoutMs = 30_000;
+const stopTimeoutMs = 45_000;
+const portAttemptsMax = 8;
+// Below the range from which Linux takes ports for outgoing connections.
+const firstPort = 10_000;
+const portChoices = 200;
+const portsApart = 100;
+
+export class Cluster {
+  readonly nodeNames: readonly NodeName[] = ['n1', 'n2', 'n3'];
+  readonly http = new JsonClient({ connectionsMax: 32 });
+  readonly sandbox: SandboxBooks;
+  readonly #plan: Plan;
+  readonly #process: ChildProcess;
+  readonly #output: () => string;
+
+  private constructor(plan: Plan, process: ChildProcess, output: () => string) {
+    this.#plan = plan;
+    this.#process = process;
+    this.#output = output;
+    this.sandbox = new SandboxBooks(plan.sandbox.url, this.http);
+  }
+
+  static async start(options: ClusterOptions = {}): Promise<Cluster> {
+    let refused = '';
+    for (let attempt = 0; attempt < portAttemptsMax; attempt += 1) {
+      const started = await tryToStart(options);
+      if (started.kind === 'up') return new Cluster(started.plan, started.process, started.output);
+      refused = started.output;
+      if (!refused.includes('already in use')) break;
+    }
+    throw new Error(`the cluster did not start:\n${refused}`);
+  }
+
+  get urls(): readonly string[] {
+    return this.#plan.nodes.map((node) => node.httpUrl);
+  }
+
+  url(name: NodeName): string {
+    const node = this.#plan.nodes.find((candidate) => candidate.name === name);
+    if (node === undefined) throw new Error(`${name} is not planned`);
+    return node.httpUrl;
+  }
+
+  /** GET, parsed. Rejects unless the answer is 200. */
+  async get<Body>(url: string): Promise<Body> {
+    const { status, body } = await this.http.ask('GET', url);
+    if (status !== 200) throw new Error(`GET ${url}: ${String(status)} ${JSON.stringify(body)}`);
+    return body as Body;
+  }
+
+  /** The node that leads the ledger, by the word of one that answers. */
+  async leader(): Promise<NodeName> {
+    for (const url of this.urls) {
+      const answer = await this.http
+        .ask('GET', `${url}/cluster`, { timeoutMs: 1_000 })
+        .catch(() => undefined);
+      const leader = (answer?.body as { leader?: NodeName } | undefined)?.leader;
+      if (leader !== undefined) return leader;
+    }
+    throw new Error('no node names a leader');
+  }
+
+  async kill(part: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await this.#control('kill', part, signal);
+  }
+
+  async revive(part: string): Promise<void> {
+    await this.#control('revive', part);
+  }
+
+  async pause(part: string): Promise<void> {
+    await this.#control('pause', part);
+  }
+
+  async resume(part: string): Promise<void> {
+    await this.#control('resume', part);
+  }
+
+  /** One statement, on a connection of its own. */
+  async query<Row extends pg.QueryResultRow>(
+    sql: string,
+    values: readonly unknown[] = [],
+  ): Promise<readonly Row[]> {
+    const port = this.#plan.systemOfRecord?.port;
+    const client = new pg.Client({
+      connectionString: `postgres://postgres@${this.#plan.host}:${String(port)}/postgres`,
+      query_timeout: queryTimeoutMs,
+      connectionTimeoutMillis: queryTimeoutMs,
+    });
+    // A database that is killed on purpose breaks connections; the query itself rejects.
+    client.on('error', () => {});
+    await client.connect();
+    try {
+      return (await client.query<Row>(sql, [...values])).rows;
+    } finally {
+      await client.end().catch(() => {});
+    }
+  }
+
+  /** What happened, for whoever reads a failed test. */
+  describe(): string {
+    const logs = partsOf(this.#plan).map((part) => {
+      const lines = lastLines(part.logFile, 25).map((line) => `    ${line}`);
+      return [`${part.title}:`, ...lines].join('\n');
+    });
+    return [`the cluster in ${this.#plan.dataDirectory} said:`, this.#output(), ...logs].join('\n');
+  }
+
+  /** Ctrl-C. Rejects when the cluster does not drain and end as it should. The data goes unless `keep`. */
+  async stop(options: { readonly keep?: boolean } = {}): Promise<void> {
+    this.http.close();
+    const ended = endOf(this.#process);
+    this.#process.kill('SIGINT');
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopTimeoutMs);
+    const how = await ended;
+    clearTimeout(timer);
+    if (how !== 0) throw new Error(`the cluster ended with ${String(how)}:\n${this.describe()}`);
+    const leftPids = partsOf(this.#plan).filter((part) => existsSync(part.pidFile));
+    if (leftPids.length > 0) throw new Error(`still there: ${leftPids.map((part) => part.name).join(', ')}`);
+    if (options.keep !== true) rmSync(this.#plan.dataDirectory, { recursive: true, force: true });
+  }
+
+  async #control(action: string, target: string, signal?: NodeJS.Signals): Promise<void> {
+    const request = { action, target, ...(signal === undefined ? {} : { signal }) };
+    await askControl(this.#plan.dataDirectory, request);
+  }
+}
+
+type Start =
+  | {
+      readonly kind: 'up';
+      readonly plan: Plan;
+      readonly process: ChildProcess;
+      readonly output: () => string;
+    }
+  | { readonly kind: 'ended'; readonly output: string };
+
+async function tryToStart(options: ClusterOptions): Promise<Start> {
+  const dataDirectory = mkdtempSync(join(tmpdir(), 'freehold-e2e-'));
+  const catalog = join(dataDirectory, 'catalog.csv');
+  writeFileSync(catalog, catalogCsv(options.products ?? plenty));
+  const port = firstPort + portsApart * Math.floor(Math.random() * portChoices);
+  const capture = options.capture ?? 'after-reserve';
+
+  const args = Object.entries(options.set ?? {}).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+  if (options.profileDirectory !== undefined) args.push('--profile', options.profileDirectory);
+  const main = join(import.meta.dirname, '../../../node/main.ts');
+  const child = spawn(process.execPath, [main, 'dev', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env.PATH,
+      FREEHOLD_DATA: dataDirectory,
+      FREEHOLD_PORT: String(port),
+      FREEHOLD_CATALOG: catalog,
+      FREEHOLD_CAPTURE: capture,
+    },
+  });
+
+  let output = '';
+  const ready = Promise.withResolvers<'ready'>();
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString('utf8');
+      if (output.includes('\nReady.')) ready.resolve('ready');
+    });
+  const outcome = await Promise.race([ready.promise, endOf(child)]);
+  if (outcome !== 'ready') {
+    rmSync(dataDirectory, { recursive: true, force: true });
+    return { kind: 'ended', output };
+  }
+  const plan = planOf({ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [] });
+  return { kind: 'up', plan, process: child, output: () => output };
+}
+
+function endOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null) resolve(child.exitCode);
+    child.once('exit', (code, signal) => {
+      resolve(code ?? signal ?? 0);
+    });
+  });
+}
