@@ -61,11 +61,11 @@ export function createOrderService(
   let draining = false;
 
   return {
-    place,
+    place: (asked) => counted(place(asked)),
     find: async (orderId) => (await views.get(orderId))?.order,
     events: (orderId) => views.events(orderId),
     list: (query) => views.list(query),
-    cancel,
+    cancel: (orderId) => counted(cancel(orderId)),
     paymentChanged: (orderId) => {
       if (driver.isDriving(orderId)) driver.drive(orderId);
     },
@@ -73,6 +73,12 @@ export function createOrderService(
       draining = true;
     },
   };
+
+  async function counted<T>(answering: Promise<Answer<T>>): Promise<Answer<T>> {
+    const answer = await answering;
+    if (!answer.ok) observer.refused(answer.refusal.code);
+    return answer;
+  }
 
   async function place(asked: PlaceOrder): Promise<Placed> {
     const orderId = orderIdOf(asked.idempotencyKey ?? dependencies.randomKey());
@@ -152,7 +158,7 @@ export function createOrderService(
     const { position, verdict } = await journal.register(orderId, dependencies.encode(event), {
       timeoutMs: registrationTimeoutMs,
     });
-    observer.registered(verdict.kind, (environment.clock.monotonic() - startedAt) / 1_000);
+    if (verdict.kind === 'won') observer.registered((environment.clock.monotonic() - startedAt) / 1_000);
     const own = position === undefined ? undefined : positionId(position);
     if (own !== undefined) views.record({ ...event, id: own });
 

@@ -1,6 +1,8 @@
+import type { HoldAnswer } from '../../store/ledger/port.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { RecordedEvent } from '../orders/events.ts';
 import type { Order, OrderState, Outcome } from '../orders/order.ts';
+import type { Refusal } from '../ports/order-service.ts';
 
 /** What the order flow needs of the folded journal; `node/views` provides it. */
 export interface Views {
@@ -35,8 +37,11 @@ export interface Membership {
 export interface WorkflowObserver {
   step(step: string, seconds: number): void;
   ended(outcome: Outcome, seconds: number): void;
-  held(answer: string): void;
+  held(answer: HoldAnswer): void;
   parked(code: string): void;
   takenOver(): void;
-  registered(verdict: string, seconds: number): void;
+  /** A registration won its claim on a majority's disks. */
+  registered(seconds: number): void;
+  /** A request to place or cancel an order was turned down. */
+  refused(code: Refusal['code']): void;
 }

@@ -1,0 +1,298 @@
+import { randomUUID } from 'node:crypto';
+import type { Environment } from '../store/environment.ts';
+import { loadOrCreateIdentity, openStore, peerIdOf, type Store, type StoreObserver } from '../store/index.ts';
+import type { NodeConfig } from './config.ts';
+import { openFunctionHost } from './functions/host.ts';
+import type { ClusterView, Readiness } from './http/dependencies.ts';
+import { createHttpServer } from './http/server.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { createMetrics } from './metrics/index.ts';
+import { observersOf } from './observers.ts';
+import type { FunctionSettings } from './orders/effects.ts';
+import { createStripeProvider } from './payments/stripe-provider.ts';
+import { loadCatalog } from './reconcilers/catalog.ts';
+import { createPostgres } from './reconcilers/postgres.ts';
+import { createReconcilers } from './reconcilers/reconcilers.ts';
+import { encodeEvent } from './views/codec.ts';
+import { OrderViews } from './views/order-views.ts';
+import { Driver } from './workflow/driver.ts';
+import { OrderLog } from './workflow/order-log.ts';
+import { createOrderService } from './workflow/order-service.ts';
+import { Supervisor } from './workflow/supervisor.ts';
+
+/**
+ * Builds one node out of its parts and joins them: the only file that knows them all. It decides nothing; it
+ * says who is handed to whom, in which order they start, and that they stop in the opposite one.
+ */
+export interface RunningNode {
+  readonly httpUrl: string;
+  /** Drains, then stops everything. Idempotent; never rejects. */
+  stop(): Promise<void>;
+}
+
+const START_TIMEOUT_MS = 60_000;
+const STOP_TIMEOUT_MS = 5_000;
+const DRAIN_TIMEOUT_MS = 8_000;
+/** How long a starting node waits for what its peers have that it lacks; what is missing then comes while it serves. */
+const CATCH_UP_TIMEOUT_MS = 5_000;
+const FUNCTION_QUEUE_MAX = 10_000;
+const PAYMENT_QUEUE_MAX = 10_000;
+
+/** Rejects when a part does not start, with nothing left running. */
+export async function startNode(
+  config: NodeConfig,
+  { environment }: { readonly environment: Environment },
+): Promise<RunningNode> {
+  const { log, clock } = environment;
+  const self = config.node;
+  const lifecycle = new Lifecycle(
+    { startTimeoutMs: START_TIMEOUT_MS, stopTimeoutMs: STOP_TIMEOUT_MS },
+    { clock, log },
+  );
+  const settings: FunctionSettings = { capture: config.payments.capture, holdTtlMs: config.orders.holdForMs };
+  const state = { caughtUp: false, draining: false };
+  const metrics = createMetrics({ self });
+  const observers = observersOf(metrics);
+
+  const sor = await lifecycle.start(
+    'system of record client',
+    () => createPostgres({ url: config.systemOfRecord.url.reveal() }, { environment }),
+    (part) => part.close(),
+  );
+  const payments = await lifecycle.start(
+    'payments',
+    () =>
+      createStripeProvider(
+        {
+          apiKey: config.payments.apiKey.reveal(),
+          ...config.payments.apiBase,
+          webhookSecret: config.payments.webhookSecret.reveal(),
+          timeoutMs: config.payments.timeoutMs,
+          maxConcurrent: config.payments.maxConcurrent,
+          // One budget for the cluster: each node takes its share, whoever is up.
+          requestsPerSecond: config.payments.requestsPerSecond / config.members.length,
+          maxQueue: PAYMENT_QUEUE_MAX,
+        },
+        { environment, observer: observers.payments },
+      ),
+    (part) => part.close(),
+  );
+  const functions = await lifecycle.start(
+    'functions',
+    () =>
+      openFunctionHost(
+        {
+          directory: config.functions.directory,
+          workers: config.functions.workers,
+          queueMax: FUNCTION_QUEUE_MAX,
+        },
+        { environment, observer: observers.functions },
+      ),
+    (part) => part.close(),
+  );
+  const store = await lifecycle.start(
+    'store',
+    () => open(config, environment, observers.store),
+    (part) => part.close(),
+  );
+  const views = await lifecycle.start(
+    'order views',
+    async () => {
+      await store.journal.caughtUp(CATCH_UP_TIMEOUT_MS);
+      const part = new OrderViews({}, { environment, journal: store.journal, table: store.table('orders') });
+      await part.start();
+      return part;
+    },
+    (part) => part.close(),
+  );
+
+  const zoneMembers = config.members.filter((member) => member.zone === config.zone);
+  const membership = {
+    self,
+    members: zoneMembers.map(({ id, voter }) => ({ id, voter })),
+    reachable: (id: string) => store.reachable(id),
+    onReachability: (handler: (id: string, reachable: boolean) => void) => store.onReachability(handler),
+  };
+  const orderLog = new OrderLog({ self }, { clock, journal: store.journal, views, encode: encodeEvent });
+  const flow = {
+    environment,
+    clock,
+    journal: store.journal,
+    ledger: store.ledger,
+    payments,
+    functions,
+    views,
+    log: orderLog,
+    membership,
+    observer: observers.workflow,
+    encode: encodeEvent,
+    randomKey: randomUUID,
+  };
+  const driver = new Driver({ self, settings }, flow);
+  const supervisor = new Supervisor(
+    { takeOverAfterMs: config.orders.takeOverAfterMs, abandonAfterMs: config.orders.abandonAfterMs },
+    { ...flow, driver },
+  );
+  const orders = createOrderService(
+    { self, settings, openOrdersMax: config.orders.maxOpen },
+    { ...flow, driver, supervisor },
+  );
+  await lifecycle.start(
+    'order flow',
+    () => supervisor.start(),
+    () => supervisor.stop(),
+  );
+
+  const reconcilers = await lifecycle.start(
+    'reconcilers',
+    () => {
+      const part = createReconcilers(
+        { timers: functions.timers },
+        {
+          environment,
+          sor,
+          ledger: store.ledger,
+          pending: {
+            next: (limit, except) => views.pending(limit, except),
+            count: () => views.pendingCount(),
+            markSynced: (applied) => markSynced(applied, views, orderLog),
+          },
+          decide: async (name, input) => {
+            const at = clock.now();
+            const decision = await functions.callTimer(name, { abi: 1, kind: 'timer', name, at, ...input });
+            return decision.effects;
+          },
+          prepare: async () => {
+            if (config.catalog === undefined || (await sor.productCount()) > 0) return;
+            const products = await sor.fillCatalog(await loadCatalog(config.catalog));
+            log.info(
+              { products, file: config.catalog },
+              'filled the empty catalogue of the system of record',
+            );
+          },
+          observer: observers.reconcilers,
+        },
+      );
+      part.start();
+      return part;
+    },
+    (part) => part.stop(),
+  );
+
+  metrics.watch({
+    openOrders: () => driver.active,
+    journal: store.journal,
+    ledger: store.ledger,
+    network: store,
+    reconcilers,
+    paymentBreaker: () => payments.breakerState,
+    queues: () => [
+      { name: 'orders', items: driver.active, capacity: config.orders.maxOpen },
+      { name: 'functions', items: functions.queueDepth, capacity: FUNCTION_QUEUE_MAX },
+      { name: 'payments', items: payments.queueDepth, capacity: PAYMENT_QUEUE_MAX },
+    ],
+    ready: () => readiness().ready,
+  });
+  const server = createHttpServer(
+    { self },
+    {
+      orders,
+      ledger: store.ledger,
+      reconcilers,
+      payments,
+      cluster: () => clusterView(config, store),
+      readiness,
+      draining: () => state.draining,
+      metrics,
+      environment,
+    },
+  );
+  const httpUrl = await lifecycle.start(
+    'http',
+    () => server.listen({ host: config.http.host, port: config.http.port }),
+    () => server.close(),
+  );
+  state.caughtUp = true;
+
+  let stopping: Promise<void> | undefined;
+  return {
+    httpUrl,
+    stop: () => (stopping ??= drainAndStop()),
+  };
+
+  function readiness(): Readiness {
+    const reasons: string[] = [];
+    if (state.draining) reasons.push('the node is shutting down');
+    if (!state.caughtUp) reasons.push('the node is catching up with its peers');
+    if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');
+    if (store.ledger.lastSyncAt() === 0)
+      reasons.push('no catalogue has been read from the system of record yet');
+    return { ready: reasons.length === 0, reasons };
+  }
+
+  /** Orders under way come to their end, or to a point from which another node goes on. */
+  async function drainAndStop(): Promise<void> {
+    state.draining = true;
+    orders.drain();
+    await driver.drain(DRAIN_TIMEOUT_MS);
+    await lifecycle.stop();
+  }
+}
+
+async function open(config: NodeConfig, environment: Environment, observer: StoreObserver): Promise<Store> {
+  const identity = await loadOrCreateIdentity(config.dataDirectory);
+  const listed = config.members.find((member) => member.id === config.node);
+  if (listed?.peerId !== peerIdOf(identity)) {
+    throw new Error(
+      `${config.file}: member ${config.node} is listed with peer id ${listed?.peerId ?? 'none'}, but the identity in ` +
+        `${config.dataDirectory} is ${peerIdOf(identity)}`,
+    );
+  }
+  return openStore(
+    {
+      self: config.node,
+      zone: config.zone,
+      dataDirectory: config.dataDirectory,
+      identity,
+      listen: config.peers,
+      members: config.members,
+      ledger: config.ledger,
+    },
+    { environment, observer },
+  );
+}
+
+/** Resolves once the facts are on this node's disk, so that they are not offered again. */
+async function markSynced(
+  applied: readonly { readonly orderId: string; readonly revision: number }[],
+  views: OrderViews,
+  orderLog: OrderLog,
+): Promise<void> {
+  await Promise.all(
+    applied.map(async ({ orderId, revision }) => {
+      const folded = await views.get(orderId);
+      if (folded !== undefined)
+        await orderLog.append(folded, { type: 'synced', data: { revision } }, 'local');
+    }),
+  );
+}
+
+function clusterView(config: NodeConfig, store: Store): ClusterView {
+  const { leader, term } = store.ledger.status();
+  const vector = store.journal.vector();
+  const lags = new Map(store.journal.replication().map(({ peer, lag }) => [peer, lag]));
+  return {
+    self: config.node,
+    ...(leader === undefined ? {} : { leader }),
+    term,
+    members: config.members.map(({ id, peerId, zone, voter }) => ({
+      id,
+      peerId,
+      zone,
+      voter,
+      reachable: id === config.node || store.reachable(id),
+      position: vector[id] ?? 0,
+      lag: lags.get(id) ?? 0,
+    })),
+  };
+}
