@@ -23,6 +23,7 @@ export class Announcements {
   readonly #life: Buffer;
   readonly #handlers = new Map<string, Handler>();
   #count = 0;
+  #started = false;
 
   constructor(
     options: { readonly self: NodeId },
@@ -45,7 +46,20 @@ export class Announcements {
     });
   }
 
+  /** To be called once the libp2p node has started: gossipsub takes no subscriptions before. */
+  start(): void {
+    this.#started = true;
+    for (const topic of this.#handlers.keys()) this.#gossip.subscribe(topic);
+  }
+
+  /** To be called before the node stops. Nothing is announced or heard after it. */
+  stop(): void {
+    this.#started = false;
+    this.#handlers.clear();
+  }
+
   announce(topic: string, payload: Uint8Array): void {
+    if (!this.#started) return;
     if (payload.byteLength > payloadBytesMax) {
       this.#log.error({ topic, bytes: payload.byteLength }, 'an announcement is too large and was not sent');
       return;
@@ -63,11 +77,11 @@ export class Announcements {
   handle(topic: string, handler: Handler): Cancel {
     if (this.#handlers.has(topic)) throw new Error(`topic ${topic} already has its handler`);
     this.#handlers.set(topic, handler);
-    this.#gossip.subscribe(topic);
+    if (this.#started) this.#gossip.subscribe(topic);
     return () => {
       if (this.#handlers.get(topic) !== handler) return;
       this.#handlers.delete(topic);
-      this.#gossip.unsubscribe(topic);
+      if (this.#started) this.#gossip.unsubscribe(topic);
     };
   }
 

@@ -72,12 +72,28 @@ export class NetworkError extends Error {
   }
 }
 
-/** Listens, and starts to connect. Rejects with MembersError or NetworkError. */
+export interface IdleNetwork extends PeersNetwork {
+  /** Listens and starts to connect; rejects with NetworkError. To be called once. */
+  start(): Promise<void>;
+}
+
+/**
+ * A network that reaches nobody before it is started, so that every handler is in place before the first
+ * frame arrives. Rejects with MembersError.
+ */
+export function createNetwork(
+  options: NetworkOptions,
+  dependencies: { readonly environment: Environment },
+): Promise<IdleNetwork> {
+  return Libp2pNetwork.create(options, dependencies);
+}
+
+/** A network that has been started. Rejects with MembersError or NetworkError. */
 export async function openNetwork(
   options: NetworkOptions,
   dependencies: { readonly environment: Environment },
 ): Promise<PeersNetwork> {
-  const network = await Libp2pNetwork.create(options, dependencies);
+  const network = await createNetwork(options, dependencies);
   await network.start();
   return network;
 }
@@ -85,7 +101,7 @@ export async function openNetwork(
 type MessageHandler = (from: NodeId, payload: Uint8Array) => void;
 type ReachabilityHandler = (peer: NodeId, reachable: boolean) => void;
 
-class Libp2pNetwork implements PeersNetwork {
+class Libp2pNetwork implements IdleNetwork {
   readonly self: NodeId;
   readonly peers: readonly NodeId[];
   readonly peerId: string;
@@ -178,6 +194,7 @@ class Libp2pNetwork implements PeersNetwork {
         cause: error,
       });
     }
+    this.#announcements.start();
     this.#supervisor.start();
     this.#tickLater();
   }
@@ -226,7 +243,7 @@ class Libp2pNetwork implements PeersNetwork {
   }
 
   announce(topic: string, payload: Uint8Array): void {
-    if (this.#closing === undefined) this.#announcements.announce(topic, payload);
+    this.#announcements.announce(topic, payload);
   }
 
   onAnnouncement(topic: string, handler: MessageHandler): Cancel {
@@ -262,6 +279,7 @@ class Libp2pNetwork implements PeersNetwork {
   async #close(): Promise<void> {
     this.#cancelTick();
     this.#supervisor.stop();
+    this.#announcements.stop();
     for (const link of this.#links.values()) link.flush();
     await this.#node.stop();
     for (const link of [...this.#links.values()]) link.close('this node stops');
