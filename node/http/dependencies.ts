@@ -3,6 +3,7 @@ import type { Ledger } from '../../store/ledger/port.ts';
 import type { OrderService } from '../ports/order-service.ts';
 import type { PaymentProvider } from '../ports/payments.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
+import type { ProblemCode } from './problems.ts';
 
 /** What the HTTP interface is built from. It decides nothing about orders: it checks shapes and translates. */
 
@@ -63,5 +64,7 @@ export interface HttpMetrics {
       readonly status: number;
       readonly seconds: number;
     }): void;
+    /** A request was answered by a problem document. */
+    refused(code: ProblemCode): void;
   };
 }

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../store/environment.ts';
 import { Problem, PROBLEM_MEDIA_TYPE, type ProblemCode } from './problems.ts';
 import { traceIdOf } from './trace.ts';
@@ -36,22 +36,17 @@ const CONNECTION_ERRORS: Readonly<Record<string, ProblemCode>> = {
 
 const FIELD_LENGTH_MAX = 200;
 
-export function answerErrorsAsProblems(app: FastifyInstance, log: Log): void {
-  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, log));
-}
-
-export function sendProblem(
-  error: unknown,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  log: Log,
-): FastifyReply {
-  const problem = foreseen(error) ?? unforeseen(error, request, log);
-  return reply
-    .code(problem.status)
-    .headers(problem.headers)
-    .type(PROBLEM_MEDIA_TYPE)
-    .send(problem.document(pathOf(request.url)));
+/** Makes the one error handler. `refused` hears of every problem that is sent. */
+export function problemSender(log: Log, refused: (code: ProblemCode) => void) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const problem = foreseen(error) ?? unforeseen(error, request, log);
+    refused(problem.row);
+    return reply
+      .code(problem.status)
+      .headers(problem.headers)
+      .type(PROBLEM_MEDIA_TYPE)
+      .send(problem.document(pathOf(request.url)));
+  };
 }
 
 /** Answers what could not even be parsed, on the bare socket, and hangs up. */

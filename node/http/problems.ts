@@ -93,6 +93,8 @@ export const PROBLEM_MEDIA_TYPE = 'application/problem+json';
 
 /** Thrown by a route, caught by the one error handler. Nothing in it may be secret: the client reads it all. */
 export class Problem extends Error {
+  /** Which row of the table it is; `code` is the same unless a function gave its own. */
+  readonly row: ProblemCode;
   readonly code: string;
   readonly status: number;
   readonly title: string;
@@ -112,6 +114,7 @@ export class Problem extends Error {
     super(detail);
     this.name = 'Problem';
     const { headers, refusal, ...extensions } = more;
+    this.row = code;
     this.code = refusal?.code ?? code;
     this.status = refusal?.status ?? PROBLEMS[code].status;
     this.title = PROBLEMS[code].title;

@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { HttpDependencies, HttpOptions } from './dependencies.ts';
 import { documentedSchemas, documentRoutes } from './documentation.ts';
-import { answerConnectionError, answerErrorsAsProblems, sendProblem } from './errors.ts';
+import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -34,6 +34,7 @@ const HEADERS_SIZE_BYTES_MAX = 16 * 1_024;
  */
 export function createHttpServer(options: HttpOptions, dependencies: HttpDependencies): FastifyInstance {
   const { environment, metrics } = dependencies;
+  const sendProblem = problemSender(environment.log, (code) => metrics.http.refused(code));
   const trace = (request: FastifyRequest, reply: FastifyReply) => {
     request.traceparent = traceparentOf(
       request.headers['traceparent'] as string | undefined,
@@ -53,7 +54,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     // What is wrong with the path itself is found before any hook runs.
     frameworkErrors: (error, request, reply) => {
       trace(request, reply);
-      void sendProblem(error, request, reply, environment.log);
+      void sendProblem(error, request, reply);
     },
   });
 
@@ -73,7 +74,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     done();
   });
 
-  answerErrorsAsProblems(app, environment.log);
+  app.setErrorHandler(sendProblem);
   answerUnroutedRequests(app);
   acceptStrictJson(app);
   for (const schema of documentedSchemas()) app.addSchema(schema);

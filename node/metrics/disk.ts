@@ -5,8 +5,8 @@ export function diskMetrics(instruments: Instruments) {
   const duration = instruments.histogram(DISK.commitDuration);
   const batch = instruments.histogram(DISK.commitBatch);
   return {
-    /** One group commit: how many writes shared it, and how long it took. */
-    committed(operations: number, seconds: number): void {
+    /** One group commit: how long it took, and how many writes shared it. */
+    fsync(seconds: number, operations: number): void {
       batch.observe(operations);
       duration.observe(seconds);
     },

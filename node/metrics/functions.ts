@@ -7,7 +7,7 @@ export function functionMetrics(instruments: Instruments) {
   const duration = instruments.histogram(FUNCTIONS.duration);
   const workerRestarts = instruments.counter(FUNCTIONS.workerRestarts);
   return {
-    called(name: string, seconds: number, code: 'OK' | FunctionErrorCode): void {
+    called(name: string, seconds: number, code: 'ok' | FunctionErrorCode): void {
       calls.inc({ function: name, code });
       duration.observe({ function: name }, seconds);
     },

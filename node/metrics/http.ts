@@ -3,6 +3,7 @@ import { HTTP } from './names.ts';
 
 export function httpMetrics(instruments: Instruments) {
   const duration = instruments.histogram(HTTP.requestDuration);
+  const problems = instruments.counter(HTTP.problems);
   return {
     /** `route` is the pattern, never the path: a label per order would fill the memory of Prometheus. */
     answered(request: {
@@ -14,5 +15,6 @@ export function httpMetrics(instruments: Instruments) {
       const { method, route, status, seconds } = request;
       duration.observe({ method, route, status }, seconds);
     },
+    refused: (code: string): void => problems.inc({ code }),
   };
 }

@@ -22,6 +22,7 @@ export function createMetrics(options: { readonly self: string }) {
   let watched: Partial<MetricSources> = {};
   const sources = () => watched;
   const instruments = new Instruments({ node: options.self });
+  journalMetrics(instruments, sources);
   stockMetrics(instruments, sources);
   nodeMetrics(instruments, sources);
 
@@ -35,7 +36,6 @@ export function createMetrics(options: { readonly self: string }) {
     },
     http: httpMetrics(instruments),
     orders: orderMetrics(instruments, sources),
-    journal: journalMetrics(instruments, sources),
     ledger: ledgerMetrics(instruments, sources),
     disk: diskMetrics(instruments),
     functions: functionMetrics(instruments),

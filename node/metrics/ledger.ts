@@ -1,12 +1,10 @@
-import type { LedgerErrorCode, LedgerStatus } from '../../store/ledger/port.ts';
+import type { LedgerStatus } from '../../store/ledger/port.ts';
 import type { Instruments, Reading } from './instruments.ts';
 import { LEDGER } from './names.ts';
 import type { CurrentSources } from './sources.ts';
 
 export function ledgerMetrics(instruments: Instruments, sources: CurrentSources) {
   const leaderships = instruments.counter(LEDGER.leaderships);
-  const commandDuration = instruments.histogram(LEDGER.commandDuration);
-  const commandFailures = instruments.counter(LEDGER.commandFailures);
 
   const fromStatus = (read: (status: LedgerStatus) => number) => () => {
     const status = sources().ledger?.status();
@@ -50,7 +48,5 @@ export function ledgerMetrics(instruments: Instruments, sources: CurrentSources)
     leadership(leading: boolean): void {
       if (leading) leaderships.inc();
     },
-    decided: (command: string, seconds: number): void => commandDuration.observe({ command }, seconds),
-    undecided: (code: LedgerErrorCode): void => commandFailures.inc({ code }),
   };
 }

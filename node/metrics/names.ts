@@ -4,7 +4,8 @@
  * no order ids, no SKUs, no paths.
  */
 
-export type Unit = 'seconds' | 'units' | 'orders' | 'entries' | 'operations' | 'items' | 'events' | 'none';
+export type Unit =
+  'seconds' | 'bytes' | 'units' | 'orders' | 'entries' | 'operations' | 'items' | 'events' | 'none';
 
 export interface Definition<Label extends string> {
   readonly name: string;
@@ -57,13 +58,17 @@ export const HTTP = {
     'Time from the head of a request to the end of its answer, by route pattern.',
     ['method', 'route', 'status'],
   ),
+  problems: counter('freehold_http_problems_total', 'Requests answered by a problem document, by its code.', [
+    'code',
+  ]),
 } as const;
 
 export const ORDERS = {
-  registered: counter('freehold_orders_registered_total', 'Orders this node accepted.'),
-  refused: counter('freehold_orders_refused_total', 'Orders this node refused at the door, by code.', [
-    'code',
-  ]),
+  registered: counter(
+    'freehold_orders_registered_total',
+    'Registrations by verdict: won is an order this node accepted and drives.',
+    ['verdict'],
+  ),
   ended: counter('freehold_orders_ended_total', 'Orders this node drove to their end, by outcome.', [
     'outcome',
   ]),
@@ -111,12 +116,10 @@ export const JOURNAL = {
   quorumAppendDuration: distribution(
     'freehold_journal_quorum_append_duration_seconds',
     'seconds',
-    FAST,
-    'Time until an entry is on the disks of a majority.',
+    SLOW,
+    'Time until a registration was on the disks of a majority, or was known not to be, by verdict.',
+    ['verdict'],
   ),
-  appendFailures: counter('freehold_journal_append_failures_total', 'Appends that did not become durable.', [
-    'code',
-  ]),
 } as const;
 
 export const LEDGER = {
@@ -137,18 +140,6 @@ export const LEDGER = {
     ['peer'],
   ),
   leaderships: counter('freehold_ledger_leaderships_total', 'Times this node became leader.'),
-  commandDuration: distribution(
-    'freehold_ledger_command_duration_seconds',
-    'seconds',
-    FAST,
-    'Time until a command is decided and applied, by command.',
-    ['command'],
-  ),
-  commandFailures: counter(
-    'freehold_ledger_command_failures_total',
-    'Commands that stayed undecided, by code.',
-    ['code'],
-  ),
 } as const;
 
 export const STOCK = {
@@ -183,7 +174,7 @@ export const DISK = {
 } as const;
 
 export const FUNCTIONS = {
-  calls: counter('freehold_function_calls_total', 'Calls by function and code; OK is a call that decided.', [
+  calls: counter('freehold_function_calls_total', 'Calls by function and code; ok is a call that decided.', [
     'function',
     'code',
   ]),
@@ -226,6 +217,11 @@ export const RECONCILERS = {
     'reconciler',
     'result',
   ]),
+  processed: counter(
+    'freehold_reconciler_processed_total',
+    'Products read (inbound) and outcomes delivered (outbound), by reconciler.',
+    ['reconciler'],
+  ),
   duration: distribution(
     'freehold_reconciler_run_duration_seconds',
     'seconds',
@@ -260,6 +256,10 @@ export const NODE = {
     'How much a bounded queue takes before it refuses.',
     ['queue'],
   ),
+  sendQueue: define('freehold_peer_send_queue_bytes', 'bytes', 'Bytes that wait to be sent to a peer.', [
+    'peer',
+    'lane',
+  ]),
   sourceFailures: counter(
     'freehold_metrics_source_failures_total',
     'Gauges that could not be read at a scrape, by metric.',

@@ -15,6 +15,11 @@ export function nodeMetrics(instruments: Instruments, sources: CurrentSources): 
       Number(network?.reachable(peer) ?? false),
     ]);
   });
+  instruments.gauges(NODE.sendQueue, () =>
+    Object.entries(sources().sendQueues?.() ?? {}).flatMap(([peer, lanes]) =>
+      Object.entries(lanes).map(([lane, bytes]): Reading<'peer' | 'lane'> => [{ peer, lane }, bytes]),
+    ),
+  );
   const perQueue = (value: (queue: { readonly items: number; readonly capacity: number }) => number) => () =>
     (sources().queues?.() ?? []).map((queue): Reading<'queue'> => [{ queue: queue.name }, value(queue)]);
   instruments.gauges(

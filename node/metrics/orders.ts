@@ -1,13 +1,12 @@
-import type { HoldAnswer } from '../../store/ledger/port.ts';
 import type { Outcome } from '../orders/order.ts';
-import type { Refusal } from '../ports/order-service.ts';
 import type { Instruments } from './instruments.ts';
-import { ORDERS } from './names.ts';
+import { JOURNAL, ORDERS } from './names.ts';
 import type { CurrentSources } from './sources.ts';
 
+/** What the order flow tells. The names of the callbacks are those of its observer, so it can be handed over whole. */
 export function orderMetrics(instruments: Instruments, sources: CurrentSources) {
   const registered = instruments.counter(ORDERS.registered);
-  const refused = instruments.counter(ORDERS.refused);
+  const quorumAppendDuration = instruments.histogram(JOURNAL.quorumAppendDuration);
   const ended = instruments.counter(ORDERS.ended);
   const parked = instruments.counter(ORDERS.parked);
   const takenOver = instruments.counter(ORDERS.takenOver);
@@ -22,8 +21,14 @@ export function orderMetrics(instruments: Instruments, sources: CurrentSources) 
   }
 
   return {
-    registered: (): void => registered.inc(),
-    refused: (code: Refusal['code']): void => refused.inc({ code }),
+    /** `verdict` is the journal's; `seconds` until it was known. */
+    registered(verdict: string, seconds: number): void {
+      registered.inc({ verdict });
+      quorumAppendDuration.observe({ verdict }, seconds);
+    },
+    step: (step: string, seconds: number): void => stepDuration.observe({ step }, seconds),
+    /** The kind of a hold's answer; the reason where it was refused. */
+    held: (answer: string): void => holdAnswers.inc({ answer }),
     /** `seconds` since its registration. */
     ended(outcome: Outcome, seconds: number): void {
       ended.inc({ outcome });
@@ -31,8 +36,5 @@ export function orderMetrics(instruments: Instruments, sources: CurrentSources) 
     },
     parked: (code: string): void => parked.inc({ code }),
     takenOver: (): void => takenOver.inc(),
-    stepped: (step: string, seconds: number): void => stepDuration.observe({ step }, seconds),
-    holdAnswered: (answer: HoldAnswer): void =>
-      holdAnswers.inc({ answer: answer.kind === 'refused' ? answer.reason : answer.kind }),
   };
 }

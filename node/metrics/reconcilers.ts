@@ -5,6 +5,7 @@ import type { CurrentSources } from './sources.ts';
 
 export function reconcilerMetrics(instruments: Instruments, sources: CurrentSources) {
   const runs = instruments.counter(RECONCILERS.runs);
+  const processed = instruments.counter(RECONCILERS.processed);
   const duration = instruments.histogram(RECONCILERS.duration);
   const perReconciler = (value: (status: ReconcilerStatus) => number) => () =>
     (sources().reconcilers?.status() ?? []).map((status): Reading<'reconciler'> => [
@@ -24,10 +25,14 @@ export function reconcilerMetrics(instruments: Instruments, sources: CurrentSour
     perReconciler(({ parked }) => parked.length),
   );
   return {
-    /** `result` is `ok` or an error code. */
-    ran(reconciler: string, result: string, seconds: number): void {
-      runs.inc({ reconciler, result });
-      duration.observe({ reconciler }, seconds);
+    ran(run: { readonly name: string; readonly seconds: number; readonly processed: number }): void {
+      runs.inc({ reconciler: run.name, result: 'ok' });
+      processed.inc({ reconciler: run.name }, run.processed);
+      duration.observe({ reconciler: run.name }, run.seconds);
+    },
+    failed(run: { readonly name: string; readonly seconds: number; readonly code: string }): void {
+      runs.inc({ reconciler: run.name, result: run.code });
+      duration.observe({ reconciler: run.name }, run.seconds);
     },
   };
 }

@@ -19,6 +19,8 @@ export interface MetricSources {
     readonly items: number;
     readonly capacity: number;
   }[];
+  /** Bytes that wait to be sent, per peer and lane. */
+  readonly sendQueues: () => Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly ready: () => boolean;
 }
 

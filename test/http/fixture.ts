@@ -124,6 +124,8 @@ export interface Fixture {
   readonly environment: TestEnvironment;
   /** Injects, and checks the answer against what `/openapi.json` says about it. */
   send(request: InjectOptions): Promise<LightMyRequestResponse>;
+  /** The problems the last request was counted under. */
+  readonly refused: string[];
   draining: boolean;
   readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   runReconciler: (name: string) => ReturnType<HttpDependencies['reconcilers']['run']>;
@@ -142,6 +144,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
     app: undefined as never,
     orders,
     answered: [],
+    refused: [],
     environment,
     send: undefined as never,
     draining: false,
@@ -203,7 +206,10 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
       metrics: {
         contentType: 'text/plain; version=0.0.4; charset=utf-8',
         render: async () => 'up 1\n',
-        http: { answered: (request) => void fixture.answered.push(request) },
+        http: {
+          answered: (request) => void fixture.answered.push(request),
+          refused: (code) => void fixture.refused.push(code),
+        },
       },
       environment,
     },
@@ -211,6 +217,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
   const check = documentCheck(app);
   const send = async (request: InjectOptions) => {
     fixture.answered.length = 0;
+    fixture.refused.length = 0;
     const response = await app.inject(request);
     await check(String(request.method ?? 'GET'), fixture.answered[0]?.route ?? 'unmatched', response);
     return response;

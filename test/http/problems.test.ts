@@ -39,6 +39,7 @@ describe('refusals of the order service', () => {
     expect(response.statusCode).toBe(status);
     expect(response.headers['content-type']).toMatch('application/problem+json');
     expect(response.json()).toMatchObject({ status, code, detail, instance: '/orders', ...more });
+    expect(fixture.refused).toEqual([code]);
     expect(response.headers['retry-after']).toBe(status === 503 ? '2' : undefined);
   });
 

@@ -38,9 +38,9 @@ describe('names', () => {
     expect([...labels].toSorted()).toEqual([
       'answer',
       'code',
-      'command',
       'function',
       'kind',
+      'lane',
       'method',
       'metric',
       'operation',
@@ -55,6 +55,7 @@ describe('names', () => {
       'state',
       'status',
       'step',
+      'verdict',
     ]);
   });
 });
@@ -63,26 +64,23 @@ describe('observers', () => {
   it('move their values', async () => {
     const metrics = createMetrics({ self: 'n1' });
     metrics.http.answered({ method: 'POST', route: '/orders', status: 201, seconds: 0.02 });
-    metrics.orders.registered();
-    metrics.orders.refused('OVERLOADED');
+    metrics.http.refused('OVERLOADED');
+    metrics.orders.registered('won', 0.002);
     metrics.orders.ended('refunded', 0.5);
     metrics.orders.parked('FUNCTION_TRAP');
     metrics.orders.takenOver();
-    metrics.orders.stepped('pay', 0.1);
-    metrics.orders.holdAnswered({ kind: 'held', expiresAt: 1 });
-    metrics.orders.holdAnswered({ kind: 'refused', reason: 'OUT_OF_STOCK', sku: 'TEA' });
-    metrics.journal.quorumAppended(0.002);
-    metrics.journal.appendFailed('UNAVAILABLE');
+    metrics.orders.step('pay', 0.1);
+    metrics.orders.held('held');
+    metrics.orders.held('OUT_OF_STOCK');
     metrics.ledger.leadership(true);
     metrics.ledger.leadership(false);
-    metrics.ledger.decided('hold', 0.003);
-    metrics.ledger.undecided('NO_LEADER');
-    metrics.disk.committed(17, 0.000_3);
-    metrics.functions.called('payment', 0.000_1, 'OK');
+    metrics.disk.fsync(0.000_3, 17);
+    metrics.functions.called('payment', 0.000_1, 'ok');
     metrics.functions.called('payment', 1, 'FUNCTION_TIMEOUT');
     metrics.functions.workerRestarted('FUNCTION_TIMEOUT');
     metrics.payments.called('pay', 'unknown', 2);
-    metrics.reconcilers.ran('outbound', 'ok', 0.2);
+    metrics.reconcilers.ran({ name: 'outbound', seconds: 0.2, processed: 12 });
+    metrics.reconcilers.failed({ name: 'outbound', seconds: 0.1, code: 'NOT_LEADER' });
 
     const after = await scrape(metrics);
     const counts: readonly (readonly [string, Record<string, string>, number])[] = [
@@ -91,8 +89,8 @@ describe('observers', () => {
         { method: 'POST', route: '/orders', status: '201', node: 'n1' },
         1,
       ],
-      ['freehold_orders_registered_total', {}, 1],
-      ['freehold_orders_refused_total', { code: 'OVERLOADED' }, 1],
+      ['freehold_http_problems_total', { code: 'OVERLOADED' }, 1],
+      ['freehold_orders_registered_total', { verdict: 'won' }, 1],
       ['freehold_orders_ended_total', { outcome: 'refunded' }, 1],
       ['freehold_orders_ended_total', { outcome: 'fulfilled' }, 0],
       ['freehold_order_duration_seconds_sum', { outcome: 'refunded' }, 0.5],
@@ -101,11 +99,8 @@ describe('observers', () => {
       ['freehold_order_step_duration_seconds_sum', { step: 'pay' }, 0.1],
       ['freehold_hold_answers_total', { answer: 'held' }, 1],
       ['freehold_hold_answers_total', { answer: 'OUT_OF_STOCK' }, 1],
-      ['freehold_journal_quorum_append_duration_seconds_count', {}, 1],
-      ['freehold_journal_append_failures_total', { code: 'UNAVAILABLE' }, 1],
+      ['freehold_journal_quorum_append_duration_seconds_sum', { verdict: 'won' }, 0.002],
       ['freehold_ledger_leaderships_total', {}, 1],
-      ['freehold_ledger_command_duration_seconds_sum', { command: 'hold' }, 0.003],
-      ['freehold_ledger_command_failures_total', { code: 'NO_LEADER' }, 1],
       ['freehold_disk_commit_batch_operations_bucket', { le: '20' }, 1],
       ['freehold_disk_commit_batch_operations_bucket', { le: '10' }, 0],
       ['freehold_disk_commit_duration_seconds_sum', {}, 0.000_3],
@@ -115,15 +110,18 @@ describe('observers', () => {
       ['freehold_payment_calls_total', { operation: 'pay', answer: 'unknown' }, 1],
       ['freehold_payment_duration_seconds_sum', { operation: 'pay' }, 2],
       ['freehold_reconciler_runs_total', { reconciler: 'outbound', result: 'ok' }, 1],
-      ['freehold_reconciler_run_duration_seconds_sum', { reconciler: 'outbound' }, 0.2],
+      ['freehold_reconciler_runs_total', { reconciler: 'outbound', result: 'NOT_LEADER' }, 1],
+      ['freehold_reconciler_processed_total', { reconciler: 'outbound' }, 12],
+      ['freehold_reconciler_run_duration_seconds_count', { reconciler: 'outbound' }, 2],
     ];
     for (const [name, labels, value] of counts) expect(after.value(name, labels), name).toBe(value);
   });
 
   it('of two nodes in one process do not meet', async () => {
     const [one, other] = [createMetrics({ self: 'n1' }), createMetrics({ self: 'n2' })];
-    one.orders.registered();
-    expect((await scrape(other)).value('freehold_orders_registered_total', { node: 'n2' })).toBe(0);
+    one.orders.takenOver();
+    expect((await scrape(one)).value('freehold_orders_taken_over_total', { node: 'n1' })).toBe(1);
+    expect((await scrape(other)).value('freehold_orders_taken_over_total', { node: 'n2' })).toBe(0);
   });
 });
 
@@ -172,6 +170,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
   },
   paymentBreaker: () => 'open',
   queues: () => [{ name: 'payments', items: 7, capacity: 100 }],
+  sendQueues: () => ({ n2: { fast: 300, bulk: 0 } }),
   ready: () => true,
   ...over,
 });
@@ -208,6 +207,7 @@ describe('gauges', () => {
       ['freehold_payment_breaker_state', { state: 'closed' }, 0],
       ['freehold_queue_items', { queue: 'payments' }, 7],
       ['freehold_queue_capacity_items', { queue: 'payments' }, 100],
+      ['freehold_peer_send_queue_bytes', { peer: 'n2', lane: 'fast' }, 300],
       ['freehold_node_ready', {}, 1],
     ];
     for (const [name, labels, value] of gauges) expect(first.value(name, labels), name).toBe(value);
@@ -260,7 +260,7 @@ describe('the text format', () => {
   it('parses, with every type declared, and tells about the process and its event loop', async () => {
     const metrics = createMetrics({ self: 'n1' });
     metrics.watch(sources());
-    metrics.functions.called('a "quoted" \\ name\nin two lines', 0.1, 'OK');
+    metrics.functions.called('a "quoted" \\ name\nin two lines', 0.1, 'ok');
     const scraped = await scrape(metrics);
     const { samples, types } = scraped;
     expect(metrics.contentType).toMatch(/^text\/plain; version=0\.0\.4/);
