@@ -274,6 +274,21 @@ describe('a process', () => {
     child.kill('SIGCONT');
     await reachable(cluster, 'a', 'b', true, 6_000);
     await answers(cluster, 'a', 'b');
+
+    // Neither process has restarted: gossip has to find its way from the dead connection to the new one.
+    const network = cluster.network('a');
+    let heard = 0;
+    network.onAnnouncement('news', () => heard++);
+    const ask = async (channel: string) =>
+      Buffer.from(await network.request('b', channel, new Uint8Array(), { timeoutMs: 2_000 })).toString();
+    await eventually(
+      async () => {
+        network.announce('news', Buffer.from('same'));
+        await ask('announce');
+        return heard > 0 && (await ask('news')).includes('a');
+      },
+      { withinMs: 10_000, what: 'gossip in both directions' },
+    );
   }, 60_000);
 
   test('that does not read is pushed back to its sender within bounds, and loses nothing when it goes on', async () => {

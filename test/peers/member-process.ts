@@ -26,3 +26,10 @@ network.onMessage('numbered', (_, payload) => heard.push(Buffer.from(payload).re
 network.onRequest('heard', async () => Buffer.from(JSON.stringify(heard)));
 network.onRequest('echo', async (_, payload) => payload);
 network.onRequest('mute', () => new Promise(() => undefined));
+const news: string[] = [];
+network.onAnnouncement('news', (from) => news.push(from));
+network.onRequest('news', async () => Buffer.from(JSON.stringify(news)));
+network.onRequest('announce', async () => {
+  network.announce('news', Buffer.from('same'));
+  return new Uint8Array();
+});
