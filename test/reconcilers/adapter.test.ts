@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
 import { createPostgres } from '../../node/reconcilers/postgres.ts';
 import type { PostgresSystemOfRecord } from '../../node/reconcilers/postgres.ts';
@@ -87,6 +87,35 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     expect(numbers).toEqual(Array.from({ length: 8 }, (_, index) => ahead + 1 + index));
   });
 
+  it('numbers a read that was held up anywhere below every read with a later picture', async () => {
+    const sor = await shop(product('A', 1_000));
+    const proxy = await CuttingProxy.start(url);
+    const slow = open(proxy.url);
+    proxy.cutAt(undefined);
+    await slow.readInventory([]);
+    const lengthOfWork = proxy.messages;
+    await slow.close();
+    for (let at = 2; at <= lengthOfWork; at += 1) {
+      const line = open(proxy.url);
+      proxy.holdAt(at);
+      const held = line.readInventory([]);
+      await vi.waitUntil(() => proxy.messages >= at);
+      const others = (async () => {
+        await sor.applyOutcomes([outcomeOf(`sale ${at}`, { A: 1 })]);
+        return sor.readInventory([]);
+      })();
+      // On PGlite all wait for the one that is held; on PostgreSQL the sale gets through.
+      await Promise.race([others, new Promise((resolve) => setTimeout(resolve, 60))]);
+      proxy.release();
+      const reads = (await Promise.all([held, others])).toSorted((one, other) => one.takenAt - other.takenAt);
+      const [earlier, later] = reads.map(({ products }) => products[0]?.onHand ?? NaN);
+      expect(earlier, `held at ${at}`).toBeGreaterThanOrEqual(later ?? NaN);
+      expect(reads[0]?.takenAt).toBeLessThan(reads[1]?.takenAt ?? NaN);
+      await line.close();
+    }
+    await proxy.close();
+  }, 60_000);
+
   it('applies each outcome once, whatever is sent how often', async () => {
     const sor = await shop(product('A', 10), product('B', 10));
     const batch = [
@@ -143,9 +172,8 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     await sor.applyOutcomes([outcomeOf('1', { A: 1 })]);
     const { applied, parked } = await sor.applyOutcomes([outcomeOf('1', { A: 1 }, { revision: 2 })]);
     expect(applied).toEqual([]);
-    expect(parked).toMatchObject([
-      { orderId: '1', reason: expect.stringContaining('orders_fulfilled_once') },
-    ]);
+    expect(parked.map(({ orderId }) => orderId)).toEqual(['1']);
+    expect(parked[0]?.reason).toContain('orders_fulfilled_once');
     expect(await onHand(url)).toEqual({ A: 9 });
   });
 

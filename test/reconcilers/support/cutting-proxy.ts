@@ -18,6 +18,8 @@ export class CuttingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #cut: Cut | undefined;
+  #heldAt: number | undefined;
+  #release: () => void = () => undefined;
   #silent = false;
   #refusing = false;
   /** Client messages seen, the startup message included, since the last reset. */
@@ -45,6 +47,17 @@ export class CuttingProxy {
   cutAt(cut: Cut | undefined): void {
     this.messages = 0;
     this.#cut = cut;
+  }
+
+  /** Counts messages from 1 again; the one with the number `at` waits, and all after it, until `release()`. */
+  holdAt(at: number): void {
+    this.messages = 0;
+    this.#heldAt = at;
+  }
+
+  release(): void {
+    this.#heldAt = undefined;
+    this.#release();
   }
 
   /** Connections stay open and new ones are accepted, but nothing is passed on. */
@@ -82,10 +95,9 @@ export class CuttingProxy {
     });
     let buffer: Buffer = Buffer.alloc(0);
     let started = false;
-    client.on('data', (chunk: Buffer) => {
-      if (this.#silent) return;
-      buffer = Buffer.concat([buffer, chunk]);
-      for (;;) {
+    let holding = false;
+    const pass = (): void => {
+      while (!holding) {
         const lengthAt = started ? 1 : 0;
         if (buffer.length < lengthAt + 4) return;
         const length = lengthAt + buffer.readInt32BE(lengthAt);
@@ -95,6 +107,15 @@ export class CuttingProxy {
         const type = started ? String.fromCharCode(message[0] ?? 0) : 'startup';
         started = true;
         this.messages += 1;
+        if (this.messages === this.#heldAt) {
+          holding = true;
+          this.#release = () => {
+            upstream.write(message);
+            holding = false;
+            pass();
+          };
+          return;
+        }
         const cut = this.#cut;
         if (cut === undefined || this.messages !== cut.at) {
           upstream.write(message);
@@ -110,6 +131,11 @@ export class CuttingProxy {
           return;
         }
       }
+    };
+    client.on('data', (chunk: Buffer) => {
+      if (this.#silent) return;
+      buffer = Buffer.concat([buffer, chunk]);
+      pass();
     });
   }
 
