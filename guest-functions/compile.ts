@@ -97,14 +97,13 @@ async function buildGuest(
   return { name, bytes: module.length, seconds: (performance.now() - startedAt) / 1_000, upToDate: false };
 }
 
+/** What shapes the module; nothing that depends on where things are on this machine. */
 function compilerFlags(manifest: FunctionManifest): readonly string[] {
-  const abort = portable(relative(PROJECT, join(SDK, 'assembly', 'abort', 'abort')));
   return [
     '--optimizeLevel=3',
     '--shrinkLevel=1',
     `--maximumMemory=${manifest.memoryPages}`,
-    `--use=abort=${abort}`,
-    '--noColors',
+    '--use=abort=~lib/sdk/abort/abort',
   ];
 }
 
@@ -113,8 +112,10 @@ async function compile(name: string, entry: string, flags: readonly string[]): P
   const compiler = (await import(import.meta.resolve('assemblyscript/asc'))) as Compiler;
   const stderr = compiler.createMemoryStream();
   let code: Uint8Array | undefined;
+  // `--path` is where `import … from 'sdk'` finds it, wherever the function itself may be.
+  const places = [`--baseDir=${PROJECT}`, `--path=${import.meta.dirname}`, '--outFile=guest.wasm'];
   const { error } = await compiler.main(
-    [portable(relative(PROJECT, entry)), `--baseDir=${PROJECT}`, '--outFile=guest.wasm', ...flags],
+    [portable(relative(PROJECT, entry)), ...places, ...flags, '--noColors'],
     {
       stderr,
       writeFile: (file, contents) => {

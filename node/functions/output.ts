@@ -5,7 +5,7 @@ import { EFFECT_SCHEMAS, isEffectType } from './effect-schemas.ts';
 
 const EFFECTS_MAX = 16;
 
-const envelope = z.strictObject({ effects: z.array(z.looseObject({ type: z.string() })).max(EFFECTS_MAX) });
+const envelope = z.strictObject({ effects: z.array(z.unknown()).max(EFFECTS_MAX) });
 
 /**
  * Reads what a function returned. Nothing of it is believed: the text must be JSON, every effect of a known
@@ -25,8 +25,8 @@ export function decodeOutput(
   if (!outer.success) return refuse(describe(outer.error));
 
   return outer.data.effects.map((candidate, index) => {
-    const { type } = candidate;
-    if (!isEffectType(type)) return refuse(`effects.${index}.type: no such effect: ${cut(type)}`);
+    const type = typeOf(candidate);
+    if (!isEffectType(type)) return refuse(`effects.${index}.type: no such effect: ${cut(String(type))}`);
     if (!grants.has(type)) {
       throw new FunctionError('CAPABILITY_DENIED', functionName, `${type} is not granted by its manifest`);
     }
@@ -42,6 +42,12 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function typeOf(candidate: unknown): unknown {
+  return typeof candidate === 'object' && candidate !== null && 'type' in candidate
+    ? candidate.type
+    : undefined;
 }
 
 function describe(error: z.ZodError): string {

@@ -137,7 +137,7 @@ export class WorkerPool {
   async #start(): Promise<void> {
     const thread = new WorkerThread<QueuedCall>(this.#options, this.#environment.clock, {
       answered: () => this.#planDispatch(),
-      condemned: () => this.#retire(thread),
+      condemned: () => this.#replace(thread, 'timeout'),
       ended: (reason, unfinished) => this.#ended(thread, reason, unfinished),
     });
     this.#alive.add(thread);
@@ -165,8 +165,10 @@ export class WorkerPool {
     this.#cancelRetry = this.#environment.clock.after(this.#options.startRetryMs, () => this.#fill());
   }
 
-  /** Takes a thread out of use; the spare takes its place. */
-  #retire(thread: WorkerThread<QueuedCall>): void {
+  /** Takes a thread out of use; the spare takes its place, and a new spare is started. */
+  #replace(thread: WorkerThread<QueuedCall>, reason: 'timeout' | 'crash'): void {
+    this.#environment.log.warn({ reason }, 'a function worker is ended and replaced');
+    this.#observer.workerRestarted?.(reason);
     if (thread === this.#spare) {
       this.#spare = undefined;
     } else if (this.#working.delete(thread) && this.#spare !== undefined) {
@@ -180,10 +182,9 @@ export class WorkerPool {
   #ended(thread: WorkerThread<QueuedCall>, reason: EndReason, unfinished: readonly QueuedCall[]): void {
     this.#alive.delete(thread);
     if (this.#closed || reason === 'closed') return refuse(unfinished, CLOSED);
-    this.#environment.log.warn({ reason }, 'a function worker ended and is replaced');
-    this.#observer.workerRestarted?.(reason);
     this.#queue.unshift(...unfinished);
-    this.#retire(thread);
+    if (reason === 'crash') this.#replace(thread, reason);
+    else this.#dispatch();
   }
 
   #refuseWaiting(reason: string): void {

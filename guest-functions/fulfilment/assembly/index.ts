@@ -1,4 +1,4 @@
-import { Answer, OrderInput } from '../../sdk/assembly';
+import { Answer, OrderInput } from 'sdk';
 
 /** The stock is held: take the money if it is only authorized, then fulfil. */
 export function fulfilment(): void {

@@ -1,4 +1,4 @@
-import { Answer, OrderInput } from '../../sdk/assembly';
+import { Answer, OrderInput } from 'sdk';
 
 /** The money is there: set the stock aside, unless the customer has thought better of it. */
 export function inventory(): void {

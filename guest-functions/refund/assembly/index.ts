@@ -1,4 +1,4 @@
-import { Answer, OrderInput } from '../../sdk/assembly';
+import { Answer, OrderInput } from 'sdk';
 
 /** Nothing can be delivered: give the money back, and once it is back, end the order. */
 export function refund(): void {

@@ -1,4 +1,4 @@
-import { Answer, HttpInput, Line, Product } from '../../sdk/assembly';
+import { Answer, HttpInput, Line, Product } from 'sdk';
 
 /** An order may cost up to 10^12 minor units, far below where numbers stop being exact (2^53). */
 const TOTAL_MAX: i64 = 1_000_000_000_000;

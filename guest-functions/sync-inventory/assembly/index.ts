@@ -1,4 +1,4 @@
-import { Answer } from '../../sdk/assembly';
+import { Answer } from 'sdk';
 
 /** Inbound: whatever the tick, read the shop's inventory. */
 export function syncInventory(): void {

@@ -1,4 +1,4 @@
-import { Answer, TimerInput } from '../../sdk/assembly';
+import { Answer, TimerInput } from 'sdk';
 
 const ORDERS_PER_TRANSACTION = 200;
 

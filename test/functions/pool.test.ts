@@ -1,0 +1,82 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WorkerPool } from '../../node/functions/pool.ts';
+import { LOOP_FOR_EVER, observe, realEnvironment, UNREACHABLE, wasm } from './support.ts';
+
+/** The threads alone, with modules of a few bytes. `quiet` returns at once and gives no output. */
+
+async function openPool(modules: readonly Uint8Array[], startTimeoutMs = 30_000) {
+  const observed = observe();
+  const guests = modules.map((bytes, index) => ({
+    name: `guest-${index}`,
+    module: new WebAssembly.Module(bytes),
+    call: 'run',
+    blockBytesMax: 65_536,
+  }));
+  const options = { guests, workers: 1, queueMax: 100, window: 8, outputBytesMax: 1_024 };
+  const pool = await WorkerPool.open(
+    { ...options, startTimeoutMs, startRetryMs: 1_000 },
+    { environment: realEnvironment(), observer: observed },
+  );
+  onTestFinished(() => pool.close());
+  return { pool, observed };
+}
+
+const quiet = wasm({});
+const quietAnswer = { kind: 'failed', code: 'FUNCTION_BAD_OUTPUT', detail: 'no output' };
+const job = (guest: number) => ({ guest, input: '{}' });
+
+describe('a thread that dies of itself', () => {
+  it('fails the call that ran; the others are run again elsewhere, each answered once', async () => {
+    const { pool, observed } = await openPool([quiet]);
+    const before = Array.from({ length: 3 }, () => pool.call(job(0), 5_000));
+    // No such guest: an error of the thread itself, as would be one of Extism or of the engine.
+    const deadly = pool.call(job(99), 5_000);
+    const after = Array.from({ length: 30 }, () => pool.call(job(0), 5_000));
+
+    await expect(deadly).resolves.toMatchObject({ kind: 'failed', code: 'FUNCTION_TRAP' });
+    expect(await Promise.all([...before, ...after])).toMatchObject(Array(33).fill(quietAnswer));
+    expect(observed.restarts).toEqual(['crash']);
+  });
+
+  it('can die more often than there are spares', async () => {
+    const { pool, observed } = await openPool([quiet]);
+    const deadly = Array.from({ length: 5 }, () => pool.call(job(99), 5_000));
+    const after = pool.call(job(0), 5_000);
+
+    expect(await Promise.all(deadly)).toMatchObject(Array(5).fill({ kind: 'failed', code: 'FUNCTION_TRAP' }));
+    await expect(after).resolves.toMatchObject(quietAnswer);
+    expect(observed.restarts).toHaveLength(5);
+  });
+});
+
+describe('a module that fails as it is instantiated', () => {
+  it('by trapping: the pool does not open', async () => {
+    await expect(openPool([quiet, wasm({ start: true, body: UNREACHABLE })])).rejects.toThrow(/unreachable/);
+  });
+
+  it('by looping: the pool does not open, once the time to start is over', async () => {
+    const opening = openPool([wasm({ start: true, body: LOOP_FOR_EVER })], 300);
+    await expect(opening).rejects.toThrow('not ready within 300 ms');
+  });
+});
+
+describe('a call that loops', () => {
+  it('is given its whole time, and not much more', async () => {
+    const { pool } = await openPool([quiet, wasm({ body: LOOP_FOR_EVER })]);
+    await pool.call(job(0), 5_000);
+    const startedAt = performance.now();
+    await expect(pool.call(job(1), 250)).resolves.toEqual({ kind: 'timeout' });
+    const took = performance.now() - startedAt;
+    expect(took).toBeGreaterThanOrEqual(250);
+    // Twice the time would mean that a look came too late; the rest is room for a busy machine.
+    expect(took).toBeLessThan(2_000);
+  });
+
+  it('is found by its own time, although a call before it was allowed far more', async () => {
+    const { pool } = await openPool([quiet, wasm({ body: LOOP_FOR_EVER })]);
+    const patient = pool.call(job(0), 60_000);
+    const loop = pool.call(job(1), 100);
+    await expect(patient).resolves.toMatchObject(quietAnswer);
+    await expect(loop).resolves.toEqual({ kind: 'timeout' });
+  });
+});
