@@ -53,6 +53,6 @@ it('leaves no trace of any of them', async () => {
     );
     expect(stock.every(({ held, sold }) => held === 0 && sold === 0)).toBe(true);
   }
-  expect((await cluster().sandbox.takenByOrder()).size).toBe(0);
+  expect((await cluster().sandbox.summary()).intents).toBe(0);
   expect(await cluster().query('SELECT order_id FROM orders')).toEqual([]);
 });

@@ -1,29 +1,26 @@
+import type { SandboxSummary } from '../../../node/payments/sandbox/index.ts';
 import type { JsonClient } from './http.ts';
 
 /** Payment methods to which the sandbox gives a meaning. */
 export const methods = {
   pays: 'pm_card_visa',
   declines: 'pm_card_chargeDeclined',
-  /** Pays, but takes its time: longer than a test needs to do something meanwhile. */
+  /** Pays, and is answered late. */
   slow: 'pm_card_slow',
 } as const;
 
-interface Intent {
-  readonly id: string;
-  readonly amount_received: number;
-  readonly metadata: Readonly<Record<string, string>>;
-  readonly amount_refunded?: number;
+/** What the provider did for one order, over all payments it was asked for. */
+export interface OrderStatement {
+  /** Minor units captured and not given back. */
+  readonly kept: number;
+  readonly timesCaptured: number;
+  /** Payments that block the customer's money without having taken it. */
+  readonly stillAuthorized: number;
 }
 
-interface Page {
-  readonly data: readonly Intent[];
-  readonly has_more: boolean;
-}
+export const nothing: OrderStatement = { kept: 0, timesCaptured: 0, stillAuthorized: 0 };
 
-const pageSize = 100;
-const pagesMax = 1_000;
-
-/** What the payment provider would put into its statement: who was charged how much. */
+/** The payment provider's own account of what happened. */
 export class SandboxBooks {
   readonly #url: string;
   readonly #http: JsonClient;
@@ -33,30 +30,30 @@ export class SandboxBooks {
     this.#http = http;
   }
 
-  /** Minor units captured and not refunded, by order id; orders that were never charged have no entry. */
-  async takenByOrder(): Promise<ReadonlyMap<string, number>> {
-    const taken = new Map<string, number>();
-    let after = '';
-    for (let page = 0; page < pagesMax; page += 1) {
-      const { data, has_more: more } = await this.#page(after);
-      for (const intent of data) {
-        const kept = intent.amount_received - (intent.amount_refunded ?? 0);
-        const order = intent.metadata.order_id ?? intent.id;
-        if (kept !== 0) taken.set(order, (taken.get(order) ?? 0) + kept);
+  async byOrder(): Promise<ReadonlyMap<string, OrderStatement>> {
+    const statements = new Map<string, OrderStatement>();
+    let after: string | undefined;
+    do {
+      const page = await this.summary(after);
+      for (const { orderId, intent, status, captured, refunded } of page.payments) {
+        // A payment without an order would be nobody's: it stays visible under its own name.
+        const name = orderId ?? intent;
+        const sum = statements.get(name) ?? nothing;
+        statements.set(name, {
+          kept: sum.kept + captured - refunded,
+          timesCaptured: sum.timesCaptured + (captured > 0 ? 1 : 0),
+          stillAuthorized: sum.stillAuthorized + (status === 'requires_capture' ? 1 : 0),
+        });
       }
-      after = data.at(-1)?.id ?? '';
-      if (!more || after === '') return taken;
-    }
-    throw new Error('the sandbox lists payments without end');
+      after = page.next;
+    } while (after !== undefined);
+    return statements;
   }
 
-  async #page(after: string): Promise<Page> {
-    const query = after === '' ? '' : `&starting_after=${after}`;
-    const url = `${this.#url}/v1/payment_intents?limit=${String(pageSize)}${query}`;
-    const { status, body } = await this.#http.ask('GET', url, {
-      headers: { authorization: 'Bearer sk_test_sandbox' },
-    });
+  async summary(after?: string): Promise<SandboxSummary> {
+    const url = `${this.#url}/sandbox/summary${after === undefined ? '' : `?after=${after}`}`;
+    const { status, body } = await this.#http.ask('GET', url);
     if (status !== 200) throw new Error(`the sandbox answers ${String(status)}: ${JSON.stringify(body)}`);
-    return body as Page;
+    return body as SandboxSummary;
   }
 }
