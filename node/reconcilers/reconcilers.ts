@@ -1,15 +1,14 @@
 import type { Cancel, Environment } from '../../store/environment.ts';
-import { LedgerError } from '../../store/ledger/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { Effect, TimerInput } from '../orders/effects.ts';
 import type { TimerFunction } from '../ports/functions.ts';
 import { ReconcilerError } from '../ports/reconcilers.ts';
 import type { ReconcilerReport, ReconcilerStatus, Reconcilers } from '../ports/reconcilers.ts';
-import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
 import type { SystemOfRecord } from '../ports/system-of-record.ts';
-import { Breaker } from './breaker.ts';
 import { Inbound } from './inbound.ts';
 import type { InboundResult } from './inbound.ts';
+import { Job } from './job.ts';
+import type { JobObserver } from './job.ts';
 import { Outbound } from './outbound.ts';
 import type { PendingOutcomes } from './outbound.ts';
 import { Schedule } from './schedule.ts';
@@ -41,15 +40,7 @@ export interface ReconcilersOptions {
 }
 
 /** What metrics count. None may throw. */
-export interface ReconcilersObserver {
-  ran(run: {
-    readonly name: string;
-    readonly seconds: number;
-    readonly processed: number;
-    readonly parked: number;
-  }): void;
-  /** `code` is a ReconcilerErrorCode, or INTERNAL for a bug. */
-  failed(run: { readonly name: string; readonly seconds: number; readonly code: string }): void;
+export interface ReconcilersObserver extends JobObserver {
   /** One batch of outcomes went to the system of record. */
   delivered(batch: { readonly size: number; readonly parked: number; readonly seconds: number }): void;
   /** After each inbound run; empty when everything promised is there. */
@@ -80,20 +71,6 @@ export interface RunningReconcilers extends Reconcilers {
   stop(): Promise<void>;
 }
 
-type JobName = 'inbound' | 'outbound';
-
-interface Job {
-  readonly name: JobName;
-  readonly breaker: Breaker;
-  readonly work: () => Promise<{ readonly processed: number; readonly parked: number }>;
-  /** A run is wanted that has not succeeded yet. */
-  owed: boolean;
-  running: Promise<ReconcilerReport> | undefined;
-  lastRunAt: number | undefined;
-  lastSuccessAt: number | undefined;
-  lastError: string | undefined;
-}
-
 const parkedShown = 100;
 
 export function createReconcilers(
@@ -108,7 +85,7 @@ class LedReconcilers implements RunningReconcilers {
   readonly #schedule: Schedule;
   readonly #inbound: Inbound;
   readonly #outbound: Outbound;
-  readonly #jobs: Readonly<Record<JobName, Job>>;
+  readonly #jobs: { readonly inbound: Job; readonly outbound: Job };
   readonly #deciding = new Map<string, Promise<void>>();
   #batchSize: number;
   #started = false;
@@ -145,19 +122,24 @@ class LedReconcilers implements RunningReconcilers {
       { timers: options.timers },
       { environment, isLeading: () => this.#leading, onTick: (timer, at) => this.#tick(timer, at) },
     );
-    const job = (name: JobName, work: Job['work']): Job => ({
-      name,
-      work,
-      breaker: new Breaker(
-        { delayMsMin: options.retryDelayMsMin ?? 500, delayMsMax: options.retryDelayMsMax ?? 60_000 },
-        { random: environment.random },
-      ),
-      owed: false,
-      running: undefined,
-      lastRunAt: undefined,
-      lastSuccessAt: undefined,
-      lastError: undefined,
-    });
+    const job = (name: Job['name'], work: () => Promise<{ processed: number; parked: number }>): Job =>
+      new Job(
+        {
+          name,
+          retryDelayMsMin: options.retryDelayMsMin ?? 500,
+          retryDelayMsMax: options.retryDelayMsMax ?? 60_000,
+        },
+        {
+          environment,
+          observer,
+          pending: () => (name === 'outbound' ? pending.count() : 0),
+          onEnd: () => this.#runOwed(),
+          work: async () => {
+            await this.#prepareOnce();
+            return work();
+          },
+        },
+      );
     this.#jobs = {
       inbound: job('inbound', async () => {
         const { processed, shortfalls } = await this.#exclusively(() => this.#inbound.run());
@@ -183,8 +165,8 @@ class LedReconcilers implements RunningReconcilers {
     this.#cancelLeadership?.();
     this.#cancelRetry?.();
     this.#schedule.stop();
-    const underWay = Object.values(this.#jobs).map((job) => job.running?.catch(() => undefined));
-    await Promise.all([...underWay, ...this.#deciding.values()]);
+    const { inbound, outbound } = this.#jobs;
+    await Promise.all([inbound.ended(), outbound.ended(), ...this.#deciding.values()]);
   }
 
   async run(name: string): Promise<ReconcilerReport> {
@@ -193,15 +175,15 @@ class LedReconcilers implements RunningReconcilers {
     }
     if (!this.#mayRun()) throw new ReconcilerError('NOT_LEADER', this.#whoLeads());
     if (name === 'outbound') this.#outbound.retryParked();
-    return this.#run(this.#jobs[name]);
+    return this.#jobs[name].run();
   }
 
   status(): readonly ReconcilerStatus[] {
     const { inbound, outbound } = this.#jobs;
     return [
-      { ...this.#describe(inbound), lagSeconds: this.#inboundLagSeconds(), pending: 0, parked: [] },
+      { ...inbound.describe(), lagSeconds: this.#inboundLagSeconds(), pending: 0, parked: [] },
       {
-        ...this.#describe(outbound),
+        ...outbound.describe(),
         lagSeconds: this.#outboundLagSeconds(),
         pending: this.#dependencies.pending.count(),
         parked: this.#outbound.parked(parkedShown),
@@ -239,7 +221,10 @@ class LedReconcilers implements RunningReconcilers {
         this.#perform(timer, effect);
       }
     } catch (error) {
-      environment.log.error({ timer: timer.name, reason: reasonOf(error) }, 'a timer function failed');
+      environment.log.error(
+        { timer: timer.name, reason: error instanceof Error ? error.message : String(error) },
+        'a timer function failed',
+      );
     }
   }
 
@@ -271,67 +256,16 @@ class LedReconcilers implements RunningReconcilers {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
     if (!this.#mayRun()) return;
-    const { clock } = this.#dependencies.environment;
     const waits: number[] = [];
     for (const job of Object.values(this.#jobs)) {
-      if (!job.owed || job.running !== undefined) continue;
-      const waitMs = job.breaker.waitMs(clock.monotonic());
+      const waitMs = job.owedInMs();
+      if (waitMs === undefined) continue;
       if (waitMs > 0) waits.push(waitMs);
       // Its failure is told by status, metrics and log.
-      else void this.#run(job).catch(() => undefined);
+      else void job.run().catch(() => undefined);
     }
-    if (waits.length > 0) this.#cancelRetry = clock.after(Math.min(...waits), () => this.#runOwed());
-  }
-
-  /** R10. */
-  #run(job: Job): Promise<ReconcilerReport> {
-    job.running ??= this.#attempt(job).finally(() => {
-      job.running = undefined;
-      this.#runOwed();
-    });
-    return job.running;
-  }
-
-  async #attempt(job: Job): Promise<ReconcilerReport> {
-    const { environment, observer, pending } = this.#dependencies;
-    const { clock, log } = environment;
-    const { name } = job;
-    const startedAt = clock.now();
-    const startedMonotonic = clock.monotonic();
-    const seconds = (): number => (clock.monotonic() - startedMonotonic) / 1000;
-    job.lastRunAt = startedAt;
-    // A wish that comes while this run is under way is met by this run, or stays owed if it fails.
-    job.owed = true;
-    try {
-      await this.#prepareOnce();
-      const { processed, parked } = await job.work();
-      const finishedAt = clock.now();
-      job.owed = false;
-      job.lastSuccessAt = finishedAt;
-      job.lastError = undefined;
-      job.breaker.succeeded();
-      observer?.ran({ name, seconds: seconds(), processed, parked });
-      return {
-        name,
-        startedAt,
-        finishedAt,
-        processed,
-        parked,
-        pending: name === 'outbound' ? pending.count() : 0,
-      };
-    } catch (error) {
-      const failure = asReconcilerError(error);
-      job.lastError = reasonOf(failure);
-      job.breaker.failed(clock.monotonic());
-      const retryInMs = Math.round(job.breaker.waitMs(clock.monotonic()));
-      log.warn({ reconciler: name, reason: job.lastError, retryInMs }, 'a reconciler failed');
-      observer?.failed({
-        name,
-        seconds: seconds(),
-        code: failure instanceof ReconcilerError ? failure.code : 'INTERNAL',
-      });
-      throw failure;
-    }
+    if (waits.length === 0) return;
+    this.#cancelRetry = this.#dependencies.environment.clock.after(Math.min(...waits), () => this.#runOwed());
   }
 
   /** R13. */
@@ -363,17 +297,6 @@ class LedReconcilers implements RunningReconcilers {
     return leader === undefined ? 'no node leads the ledger now' : `${leader} leads the ledger: ask it`;
   }
 
-  #describe(job: Job): Omit<ReconcilerStatus, 'lagSeconds' | 'pending' | 'parked'> {
-    const { name, running, lastRunAt, lastSuccessAt, lastError } = job;
-    return {
-      name,
-      running: running !== undefined,
-      ...(lastRunAt === undefined ? {} : { lastRunAt }),
-      ...(lastSuccessAt === undefined ? {} : { lastSuccessAt }),
-      ...(lastError === undefined ? {} : { lastError }),
-    };
-  }
-
   /** By what the ledger stands at, so that every node tells the same; until a first read, since this one leads. */
   #inboundLagSeconds(): number {
     const lastSyncAt = this.#dependencies.ledger.lastSyncAt();
@@ -390,18 +313,4 @@ class LedReconcilers implements RunningReconcilers {
   #secondsSince(at: number | undefined): number {
     return at === undefined ? 0 : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
   }
-}
-
-/** A ledger that takes no command means that this node does not lead any more, or cannot reach who does. */
-function asReconcilerError(error: unknown): Error {
-  if (error instanceof SystemOfRecordUnavailable) {
-    return new ReconcilerError('SYSTEM_OF_RECORD_UNAVAILABLE', error.message);
-  }
-  if (error instanceof LedgerError) return new ReconcilerError('NOT_LEADER', error.message);
-  return error instanceof Error ? error : new Error(String(error));
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof ReconcilerError) return `${error.code}: ${error.message}`;
-  return error instanceof Error ? error.message : String(error);
 }
