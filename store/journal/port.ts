@@ -67,7 +67,10 @@ export interface Journal {
    * Asks the zone's voters (itself included, if it is one) which entry each holds `claim` for; null where it
    * holds none. Voters that do not answer in time are absent. For settling an order whose home is gone.
    */
-  holders(claim: string, options: { readonly timeoutMs: number }): Promise<ReadonlyMap<NodeId, Position | null>>;
+  holders(
+    claim: string,
+    options: { readonly timeoutMs: number },
+  ): Promise<ReadonlyMap<NodeId, Position | null>>;
 
   /**
    * Hears every entry once it is on this node's disk, each once per process life, in sequence order per

@@ -1,0 +1,327 @@
+/**
+ * Brings in what pushing did not: learns from gossip and by request what the peers hold, and pulls what is missing
+ * here from whoever has it. Owns what is known of the peers' vectors; entries go through the intake like pushed ones.
+ *
+ * V1  A peer's vector is believed only to pull by; what it answers is verified like anything else.
+ * V2  Gossip may be lost: every reachable peer is also asked, on each new link and at intervals.
+ * V3  An origin that can push to us is left to do so, unless it does not get on.
+ */
+import type { Environment, NodeId } from '../environment.ts';
+import type { Network } from '../peers/port.ts';
+import type { JournalLimits } from './limits.ts';
+import { openEntry, type SealedEntry } from './records.ts';
+import type { Positions } from './recovery.ts';
+import { channels, decodePage, decodeVector, encodePull, encodeVector } from './wire.ts';
+import type { VersionVector } from './port.ts';
+
+export interface ConvergenceOptions {
+  readonly self: NodeId;
+  readonly peers: readonly NodeId[];
+  readonly limits: JournalLimits;
+}
+
+export interface ConvergenceDependencies {
+  readonly environment: Environment;
+  readonly network: Network;
+  readonly durable: () => Positions;
+  readonly accepted: (origin: NodeId) => number;
+  readonly vector: () => VersionVector;
+  /** Own entries are pulled from others. */
+  readonly relearning: () => boolean;
+  /** Decides and persists a page; resolves when it is on disk, false when there was no room for it. */
+  readonly take: (origin: NodeId, entries: readonly SealedEntry[]) => Promise<boolean>;
+  /** A peer answered what it holds, by request: fresher than anything it announced. */
+  readonly onAnswer: (peer: NodeId, vector: Positions) => void;
+  /** A peer announced what it holds. */
+  readonly onAnnounced: (peer: NodeId, vector: Positions) => void;
+}
+
+interface Peer {
+  readonly id: NodeId;
+  reachable: boolean;
+  /** Grows with each change of the link: an answer that crossed one may come from the peer's former life. */
+  link: number;
+  /** What it answered since it became reachable: from its disk, in its present life. */
+  answered: Positions | undefined;
+  asking: boolean;
+  askAt: number;
+  /** The most it ever said: to pull by. */
+  vector: Map<NodeId, number>;
+}
+
+interface CatchUp {
+  readonly targets: Map<NodeId, number>;
+  /** Reachable peers that did not answer yet. */
+  readonly awaited: Set<NodeId>;
+  /** Peers that may still appear are waited for until then. */
+  readonly patienceEndsAt: number;
+  readonly deadline: number;
+  readonly resolve: () => void;
+}
+
+const nothing: Positions = new Map();
+
+export class Convergence {
+  readonly #options: ConvergenceOptions;
+  readonly #dependencies: ConvergenceDependencies;
+  readonly #peers: ReadonlyMap<NodeId, Peer>;
+  readonly #pulling = new Set<NodeId>();
+  /** Per origin that lags: how far we were when this was last seen to change, and when. */
+  readonly #lagging = new Map<NodeId, { position: number; since: number }>();
+  readonly #catchUps = new Set<CatchUp>();
+  readonly #startedAt: number;
+  #announcedAt = -Infinity;
+  #announceJitter = 1;
+  #changed = true;
+  #pulledEntries = 0;
+  #closed = false;
+
+  constructor(options: ConvergenceOptions, dependencies: ConvergenceDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+    this.#startedAt = dependencies.environment.clock.monotonic();
+    this.#peers = new Map(
+      options.peers.map((id) => [
+        id,
+        {
+          id,
+          reachable: false,
+          link: 0,
+          answered: undefined,
+          asking: false,
+          askAt: 0,
+          vector: new Map<NodeId, number>(),
+        },
+      ]),
+    );
+  }
+
+  get pulledEntries(): number {
+    return this.#pulledEntries;
+  }
+
+  onReachability(id: NodeId, reachable: boolean): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    peer.reachable = reachable;
+    peer.link++;
+    peer.asking = false;
+    peer.answered = undefined;
+    if (reachable) {
+      for (const catchUp of this.#catchUps) catchUp.awaited.add(id);
+      this.#ask(peer);
+    } else {
+      for (const catchUp of this.#catchUps) catchUp.awaited.delete(id);
+      this.#settleCatchUps();
+    }
+  }
+
+  onAnnouncement(id: NodeId, vector: Positions): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    // Announcements overtake each other; only an answer may take something back.
+    for (const [origin, sequence] of vector) {
+      if (sequence > (peer.vector.get(origin) ?? 0)) peer.vector.set(origin, sequence);
+    }
+    this.#dependencies.onAnnounced(id, vector);
+    this.#pullWhatIsMissing();
+  }
+
+  /** This node's disk holds more than before. */
+  onAdvance(): void {
+    this.#changed = true;
+    if (this.#catchUps.size > 0) this.#settleCatchUps();
+  }
+
+  tick(now: number): void {
+    const { announceChangedMs, announceIdleMs } = this.#options.limits;
+    const interval = (this.#changed ? announceChangedMs : announceIdleMs) * this.#announceJitter;
+    if (now - this.#announcedAt >= interval) this.#announce(now);
+    for (const peer of this.#peers.values()) {
+      if (peer.reachable && !peer.asking && now >= peer.askAt) this.#ask(peer);
+    }
+    this.#pullWhatIsMissing();
+    this.#settleCatchUps();
+  }
+
+  /** What each reachable peer answered so far, for pushers that had to wait until this node may push. */
+  answers(): ReadonlyMap<NodeId, Positions> {
+    const answers = new Map<NodeId, Positions>();
+    for (const { id, answered } of this.#peers.values())
+      if (answered !== undefined) answers.set(id, answered);
+    return answers;
+  }
+
+  /** Resolves when everything that the reachable peers hold now is on this disk, or after `timeoutMs`. */
+  caughtUp(timeoutMs: number): Promise<void> {
+    const now = this.#dependencies.environment.clock.monotonic();
+    const reachable = [...this.#peers.values()].filter((peer) => peer.reachable);
+    return new Promise((resolve) => {
+      const targets = new Map<NodeId, number>();
+      for (const peer of reachable) if (peer.answered !== undefined) raise(targets, peer.vector);
+      this.#catchUps.add({
+        targets,
+        awaited: new Set(reachable.filter((peer) => peer.answered === undefined).map((peer) => peer.id)),
+        patienceEndsAt: this.#startedAt + this.#options.limits.startPatienceMs,
+        deadline: now + timeoutMs,
+        resolve,
+      });
+      this.#settleCatchUps();
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const catchUp of this.#catchUps) catchUp.resolve();
+    this.#catchUps.clear();
+  }
+
+  #announce(now: number): void {
+    const { environment, network, vector } = this.#dependencies;
+    network.announce(channels.announcements, encodeVector(vector()));
+    this.#announcedAt = now;
+    this.#announceJitter = 0.75 + environment.random() * 0.5;
+    this.#changed = false;
+  }
+
+  #ask(peer: Peer): void {
+    const { environment, network, vector, onAnswer } = this.#dependencies;
+    const { requestTimeoutMs, exchangeEveryMs, resendAfterMs } = this.#options.limits;
+    if (peer.asking) return;
+    peer.asking = true;
+    const { link } = peer;
+    network
+      .request(peer.id, channels.vector, encodeVector(vector()), {
+        timeoutMs: requestTimeoutMs,
+        lane: 'fast',
+      })
+      .then((answer) => {
+        const held = decodeVector(answer);
+        if (this.#closed || link !== peer.link) return;
+        peer.vector = new Map(held);
+        peer.answered = held;
+        peer.askAt = environment.clock.monotonic() + exchangeEveryMs * (0.75 + environment.random() * 0.5);
+        for (const catchUp of this.#catchUps) {
+          if (catchUp.awaited.delete(peer.id)) raise(catchUp.targets, held);
+        }
+        onAnswer(peer.id, held);
+        this.#pullWhatIsMissing();
+        this.#settleCatchUps();
+      })
+      .catch((error: unknown) => {
+        peer.askAt = environment.clock.monotonic() + resendAfterMs / 4;
+        environment.log.debug({ peer: peer.id, error: String(error) }, 'a peer did not say what it holds');
+      })
+      .finally(() => {
+        if (link === peer.link) peer.asking = false;
+      });
+  }
+
+  #pullWhatIsMissing(): void {
+    if (this.#closed) return;
+    const { environment, accepted } = this.#dependencies;
+    const now = environment.clock.monotonic();
+    for (const [origin, held] of this.#known()) {
+      const position = accepted(origin);
+      if (held <= position) {
+        this.#lagging.delete(origin);
+        continue;
+      }
+      const lag = this.#lagging.get(origin);
+      if (lag?.position !== position) this.#lagging.set(origin, { position, since: now });
+      const patience = this.#mayPush(origin) ? this.#options.limits.pullPatienceMs : 0;
+      const since = lag?.position === position ? lag.since : now;
+      if (now - since >= patience) this.#pull(origin);
+    }
+  }
+
+  /** The highest sequence that any reachable peer holds, per origin that concerns us. */
+  #known(): ReadonlyMap<NodeId, number> {
+    const known = new Map<NodeId, number>();
+    for (const peer of this.#peers.values()) if (peer.reachable) raise(known, peer.vector);
+    if (!this.#dependencies.relearning()) known.delete(this.#options.self);
+    return known;
+  }
+
+  #mayPush(origin: NodeId): boolean {
+    return this.#peers.get(origin)?.reachable === true;
+  }
+
+  #pull(origin: NodeId): void {
+    if (this.#pulling.has(origin) || this.#pulling.size >= this.#options.limits.pullsMax) return;
+    this.#pulling.add(origin);
+    void this.#pullPages(origin).finally(() => {
+      this.#pulling.delete(origin);
+    });
+  }
+
+  async #pullPages(origin: NodeId): Promise<void> {
+    const { environment, accepted, network, take } = this.#dependencies;
+    const { pageEntriesMax, requestTimeoutMs } = this.#options.limits;
+    while (!this.#closed) {
+      const from = accepted(origin) + 1;
+      const source = this.#sourceOf(origin, from);
+      if (source === undefined) return;
+      try {
+        const request = encodePull({ origin, from, entriesMax: pageEntriesMax });
+        const answer = await network.request(source.id, channels.pull, request, {
+          timeoutMs: requestTimeoutMs,
+          lane: 'bulk',
+        });
+        const entries = decodePage(answer).map(({ sequence, record }) =>
+          openEntry({ origin, sequence }, record),
+        );
+        if (entries.length === 0) source.vector.set(origin, from - 1);
+        else if (!(await take(origin, entries))) return;
+        const taken = accepted(origin) - from + 1;
+        // Others were faster, or the page was not what was asked for: look again later rather than at once.
+        if (taken <= 0) return;
+        this.#pulledEntries += Math.min(taken, entries.length);
+      } catch (error) {
+        // Not from this peer, until it says again what it holds.
+        source.vector.delete(origin);
+        source.askAt = Math.min(
+          source.askAt,
+          environment.clock.monotonic() + this.#options.limits.resendAfterMs,
+        );
+        environment.log.debug(
+          { peer: source.id, origin, error: String(error) },
+          'a page could not be pulled',
+        );
+      }
+    }
+  }
+
+  /** Among those that hold it, any: the load of a returning node spreads. */
+  #sourceOf(origin: NodeId, from: number): Peer | undefined {
+    const sources = [...this.#peers.values()].filter(
+      (peer) => peer.reachable && (peer.vector.get(origin) ?? 0) >= from,
+    );
+    return sources[Math.floor(this.#dependencies.environment.random() * sources.length)];
+  }
+
+  #settleCatchUps(): void {
+    if (this.#catchUps.size === 0) return;
+    const now = this.#dependencies.environment.clock.monotonic();
+    const durable = this.#dependencies.durable();
+    const allAnswered = [...this.#peers.values()].every((peer) => peer.answered !== undefined);
+    for (const catchUp of this.#catchUps) {
+      const heard = catchUp.awaited.size === 0 && (allAnswered || now >= catchUp.patienceEndsAt);
+      const done = heard && reaches(durable, catchUp.targets);
+      if (!done && now < catchUp.deadline) continue;
+      this.#catchUps.delete(catchUp);
+      catchUp.resolve();
+    }
+  }
+}
+
+function raise(targets: Map<NodeId, number>, vector: Positions = nothing): void {
+  for (const [origin, sequence] of vector) {
+    if (sequence > (targets.get(origin) ?? 0)) targets.set(origin, sequence);
+  }
+}
+
+function reaches(durable: Positions, targets: Positions): boolean {
+  for (const [origin, sequence] of targets) if ((durable.get(origin) ?? 0) < sequence) return false;
+  return true;
+}

@@ -1,0 +1,510 @@
+/**
+ * The journal of one zone as one node has it: composes the parts and is the one door to them. Owns what is on this
+ * disk as a vector, the listeners, and the callers that wait; DESIGN.md tells the protocol and the invariants (J1…).
+ */
+import type { Committer, Disk } from '../disk/port.ts';
+import { invariant, type Cancel, type Environment, type NodeId } from '../environment.ts';
+import type { Network } from '../peers/port.ts';
+import { ClaimTable } from './claim-table.ts';
+import { quorumSequence } from './claims.ts';
+import { Convergence } from './convergence.ts';
+import { Intake } from './intake.ts';
+import { defaultLimits, type JournalLimits } from './limits.ts';
+import { Opening } from './opening.ts';
+import { OwnLog } from './own-log.ts';
+import {
+  JournalError,
+  type Appended,
+  type ClaimVerdict,
+  type Durability,
+  type Entry,
+  type Journal,
+  type Position,
+  type VersionVector,
+} from './port.ts';
+import { Pusher } from './pusher.ts';
+import { Reader } from './reader.ts';
+import { isClaim, type SealedEntry } from './records.ts';
+import type { Positions, RecoveryPhase } from './recovery.ts';
+import { restore, type Restored } from './restore.ts';
+import { Service } from './service.ts';
+import { OpenRegistrations, QuorumWaiters } from './waiting.ts';
+import { channels, decodeHolder, encodeClaim, type Acknowledgement, type HolderAnswer } from './wire.ts';
+
+export interface JournalOptions extends Partial<JournalLimits> {
+  readonly self: NodeId;
+  /** The other members of this zone: all that may ever have received an entry of it. */
+  readonly zonePeers: readonly NodeId[];
+  /** The members whose disks make an entry durable; at least one. May include `self`. */
+  readonly zoneVoters: readonly NodeId[];
+}
+
+export interface JournalDependencies {
+  readonly environment: Environment;
+  readonly disk: Disk;
+  readonly committer: Committer;
+  readonly network: Network;
+}
+
+export interface JournalStats {
+  readonly phase: RecoveryPhase;
+  /** Own entries on their way to this disk. */
+  readonly queuedEntries: number;
+  readonly queuedBytes: number;
+  /** Received bytes that wait for a decision. */
+  readonly intakeBytes: number;
+  /** Callers that wait for a majority, for a verdict, or for recovery to end. */
+  readonly waiting: number;
+  readonly receivedEntries: number;
+  readonly pulledEntries: number;
+  readonly repairedEntries: number;
+  readonly pushedFrames: number;
+  /** Times that unanswered pushes were sent again. */
+  readonly resends: number;
+  /** Frames that were dropped: malformed, damaged, or from outside the zone. */
+  readonly rejectedFrames: number;
+}
+
+export interface OpenJournal extends Journal {
+  /** Resolves when this node may append: see recovery.ts. Rejects with CLOSED. */
+  opened(): Promise<void>;
+  stats(): JournalStats;
+  /** Answers nobody any more. Callers that wait are rejected with CLOSED; what they appended may yet be kept. */
+  close(): Promise<void>;
+}
+
+/**
+ * Reads the disk and takes up replication. Resolves before the peers are heard: reading and receiving work at
+ * once, appending after `opened()`. Rejects when the disk cannot be read.
+ */
+export async function openJournal(
+  options: JournalOptions,
+  dependencies: JournalDependencies,
+): Promise<OpenJournal> {
+  invariant(options.zoneVoters.length > 0, 'a zone has at least one voter');
+  invariant(!options.zonePeers.includes(options.self), 'a node is not its own peer');
+  const restored = await restore(dependencies.disk);
+  return new ZoneJournal(options, restored, dependencies);
+}
+
+class ZoneJournal implements OpenJournal {
+  readonly #self: NodeId;
+  readonly #voters: readonly NodeId[];
+  readonly #limits: JournalLimits;
+  readonly #environment: Environment;
+  readonly #network: Network;
+
+  /** Last sequence per origin on this disk. */
+  readonly #durable: Map<NodeId, number>;
+  readonly #own: OwnLog;
+  readonly #claims: ClaimTable;
+  readonly #intake: Intake;
+  readonly #reader: Reader;
+  readonly #pushers: ReadonlyMap<NodeId, Pusher>;
+  readonly #convergence: Convergence;
+  readonly #opening: Opening;
+  readonly #service: Service;
+  readonly #quorumWaiters = new QuorumWaiters();
+  readonly #registrations: OpenRegistrations;
+  readonly #listeners = new Set<(entries: readonly Entry[]) => void>();
+  #receivedEntries = 0;
+  #cancelTick: Cancel = () => undefined;
+  #closed = false;
+
+  constructor(options: JournalOptions, restored: Restored, dependencies: JournalDependencies) {
+    const { environment, disk, committer, network } = dependencies;
+    const { self, zonePeers: peers } = options;
+    const limits = { ...defaultLimits, ...options };
+    this.#self = self;
+    this.#voters = options.zoneVoters;
+    this.#limits = limits;
+    this.#environment = environment;
+    this.#network = network;
+    this.#durable = new Map(restored.positions);
+    this.#registrations = new OpenRegistrations({ self, voters: this.#voters });
+    this.#own = new OwnLog(
+      { ...limits, self, last: this.#held(self) },
+      { committer, onDurable: (entries) => this.#onOwnDurable(entries) },
+    );
+    this.#opening = new Opening(
+      { ...limits, self, peers, whole: restored.whole },
+      {
+        environment,
+        committer,
+        own: this.#own,
+        durable: this.#durable,
+        onKnown: () => this.#intake.resume(),
+        onOpen: () => this.#onOpen(restored.damaged),
+        onFork: () => void this.close(),
+      },
+    );
+    this.#claims = new ClaimTable({ cachedMax: limits.claimsCachedMax }, { disk });
+    this.#intake = new Intake(
+      { self, bytesMax: limits.intakeBytesMax, positions: restored.positions },
+      {
+        environment,
+        committer,
+        claims: this.#claims,
+        own: this.#own,
+        phase: () => this.#opening.phase,
+        onDurable: (entries) => this.#onReceivedDurable(entries),
+      },
+    );
+    this.#reader = new Reader(
+      { peers, requestTimeoutMs: limits.requestTimeoutMs },
+      { environment, disk, committer, network, durable: (origin) => this.#held(origin) },
+    );
+    const sources = { environment, network, own: this.#own, reader: this.#reader };
+    this.#pushers = new Map(peers.map((peer) => [peer, new Pusher({ ...limits, self, peer }, sources)]));
+    this.#convergence = new Convergence(
+      { self, peers, limits },
+      {
+        environment,
+        network,
+        durable: () => this.#durable,
+        accepted: (origin) => this.#intake.accepted(origin),
+        vector: () => this.vector(),
+        relearning: () => this.#opening.phase === 'relearning',
+        take: (origin, entries) => this.#take(origin, entries),
+        onAnswer: (peer, vector) => this.#onPeerAnswered(peer, vector),
+        onAnnounced: (peer, vector) => this.#opening.check(peer, vector),
+      },
+    );
+    // From here on others are heard.
+    this.#service = new Service(
+      { peers, limits },
+      {
+        environment,
+        network,
+        intake: this.#intake,
+        reader: this.#reader,
+        convergence: this.#convergence,
+        vector: () => this.vector(),
+        holder: (claim) => this.#holderHere(claim),
+        onAcknowledgement: (from, acknowledgement) => this.#onAcknowledgement(from, acknowledgement),
+        onReachability: (peer, reachable) => {
+          if (!reachable) this.#pushers.get(peer)?.pause();
+          this.#convergence.onReachability(peer, reachable);
+        },
+      },
+    );
+    this.#opening.advance();
+    this.#scheduleTick();
+  }
+
+  append(
+    payload: Uint8Array,
+    options: { readonly durability: Durability; readonly timeoutMs?: number },
+  ): Appended {
+    this.#checkPayload(payload);
+    const { phase } = this.#opening;
+    if (phase !== 'open') {
+      throw new JournalError(
+        'UNAVAILABLE',
+        `this node's journal is ${phase}: its next position is not known`,
+      );
+    }
+    const quorum = options.durability === 'quorum';
+    if (quorum) this.#checkWaiting();
+    const full = this.#own.full(payload.byteLength);
+    if (full !== undefined) throw full;
+    const { sequence, written } = this.#own.append({ payload });
+    const position = { origin: this.#self, sequence };
+    if (!quorum) return { position, durable: written };
+    const deadline = this.#now() + (options.timeoutMs ?? this.#limits.quorumTimeoutMs);
+    return { position, durable: this.#quorumWaiters.add(sequence, deadline) };
+  }
+
+  async register(
+    claim: string,
+    payload: Uint8Array,
+    options: { readonly timeoutMs: number },
+  ): Promise<{ readonly position?: Position; readonly verdict: ClaimVerdict }> {
+    invariant(isClaim(claim), 'a claim is 1 to 255 bytes of text');
+    this.#checkPayload(payload);
+    this.#checkWaiting();
+    const deadline = this.#now() + options.timeoutMs;
+    if (!(await this.#opening.openedBefore(deadline))) return { verdict: { kind: 'unavailable' } };
+    if (this.#closed) throw new JournalError('CLOSED', 'the journal is closed');
+
+    const known = this.#claims.peek(claim);
+    if (known !== undefined) return { verdict: { kind: 'lost', holder: known.holder } };
+    const decided = Promise.withResolvers<{
+      position?: Position;
+      verdict: ClaimVerdict | Promise<ClaimVerdict>;
+    }>();
+    const taken = this.#intake.offer({
+      kind: 'register',
+      claim,
+      payload,
+      answer: (outcome) => {
+        if (outcome.kind === 'known') {
+          decided.resolve({ verdict: { kind: 'lost', holder: outcome.record.holder } });
+          return;
+        }
+        const { sequence } = outcome;
+        const verdict = this.#registrations.add(sequence, this.#now(), deadline);
+        decided.resolve({ position: { origin: this.#self, sequence }, verdict });
+      },
+      refuse: (error) => {
+        decided.reject(error);
+      },
+    });
+    if (!taken) throw new JournalError('QUEUE_FULL', 'too much waits for a decision');
+    const { position, verdict } = await decided.promise;
+    return position === undefined ? { verdict: await verdict } : { position, verdict: await verdict };
+  }
+
+  async holders(
+    claim: string,
+    options: { readonly timeoutMs: number },
+  ): Promise<ReadonlyMap<NodeId, Position | null>> {
+    const holders = new Map<NodeId, Position | null>();
+    const request = encodeClaim(claim);
+    await Promise.all(
+      this.#voters.map(async (voter) => {
+        try {
+          const answer =
+            voter === this.#self
+              ? await this.#holderHere(claim)
+              : decodeHolder(await this.#network.request(voter, channels.holders, request, options));
+          if (answer.kind !== 'unknown') holders.set(voter, answer.kind === 'none' ? null : answer.holder);
+        } catch (error) {
+          this.#environment.log.debug({ voter, error: String(error) }, 'a voter did not answer');
+        }
+      }),
+    );
+    return holders;
+  }
+
+  subscribe(listener: (entries: readonly Entry[]) => void): Cancel {
+    this.#listeners.add(listener);
+    return () => {
+      this.#listeners.delete(listener);
+    };
+  }
+
+  async read(origin: NodeId, from: number, limit: number): Promise<readonly Entry[]> {
+    const entries: Entry[] = [];
+    while (entries.length < limit) {
+      const bounds = { entriesMax: limit - entries.length, bytesMax: this.#limits.intakeBytesMax };
+      const page = await this.#reader.page(origin, from + entries.length, bounds);
+      if (page.length === 0) break;
+      for (const { entry } of page) entries.push(entry);
+    }
+    return entries;
+  }
+
+  vector(): VersionVector {
+    return Object.fromEntries(this.#durable);
+  }
+
+  replication(): readonly { readonly peer: NodeId; readonly acknowledged: number; readonly lag: number }[] {
+    return [...this.#pushers.values()].map(({ peer, acknowledged }) => {
+      return { peer, acknowledged, lag: Math.max(0, this.#own.durable - acknowledged) };
+    });
+  }
+
+  caughtUp(timeoutMs: number): Promise<void> {
+    return this.#convergence.caughtUp(timeoutMs);
+  }
+
+  opened(): Promise<void> {
+    return this.#opening.opened();
+  }
+
+  stats(): JournalStats {
+    const pushers = [...this.#pushers.values()];
+    return {
+      phase: this.#opening.phase,
+      queuedEntries: this.#own.queuedEntries,
+      queuedBytes: this.#own.queuedBytes,
+      intakeBytes: this.#intake.queuedBytes,
+      waiting: this.#waiting(),
+      receivedEntries: this.#receivedEntries,
+      pulledEntries: this.#convergence.pulledEntries,
+      repairedEntries: this.#reader.repaired,
+      pushedFrames: pushers.reduce((sum, pusher) => sum + pusher.pushedFrames, 0),
+      resends: pushers.reduce((sum, pusher) => sum + pusher.resends, 0),
+      rejectedFrames: this.#service.rejectedFrames,
+    };
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#closed = true;
+    this.#cancelTick();
+    this.#service.close();
+    const error = new JournalError('CLOSED', 'the journal is closing');
+    this.#intake.close(error);
+    this.#own.close(error);
+    this.#convergence.close();
+    for (const pusher of this.#pushers.values()) pusher.pause();
+    this.#quorumWaiters.close(error);
+    this.#registrations.close(error);
+    this.#opening.close(error);
+    this.#listeners.clear();
+    return Promise.resolve();
+  }
+
+  #now(): number {
+    return this.#environment.clock.monotonic();
+  }
+
+  #waiting(): number {
+    return this.#quorumWaiters.size + this.#registrations.size + this.#opening.waiting;
+  }
+
+  #checkPayload(payload: Uint8Array): void {
+    if (this.#closed) throw new JournalError('CLOSED', 'the journal is closed');
+    const { payloadBytesMax } = this.#limits;
+    if (payload.byteLength <= payloadBytesMax) return;
+    throw new JournalError('ENTRY_TOO_LARGE', `${payload.byteLength} bytes, at most ${payloadBytesMax}`);
+  }
+
+  #checkWaiting(): void {
+    if (this.#waiting() < this.#limits.waitingMax) return;
+    throw new JournalError('QUEUE_FULL', `${this.#waiting()} callers wait already`);
+  }
+
+  #held(origin: NodeId): number {
+    return this.#durable.get(origin) ?? 0;
+  }
+
+  // What happens on this disk.
+
+  #onOwnDurable(entries: readonly SealedEntry[]): void {
+    this.#durable.set(this.#self, this.#own.durable);
+    const votes = this.#voters.includes(this.#self);
+    for (const { entry } of entries) {
+      if (votes && entry.claim !== undefined) {
+        this.#registrations.vote(entry.sequence, this.#self, { kind: 'granted' });
+      }
+    }
+    for (const pusher of this.#pushers.values()) pusher.pump();
+    this.#advanceQuorum();
+    this.#tell(entries);
+  }
+
+  #onReceivedDurable(entries: readonly SealedEntry[]): void {
+    for (const { entry } of entries) this.#durable.set(entry.origin, entry.sequence);
+    this.#receivedEntries += entries.length;
+    this.#tell(entries);
+    this.#opening.advance();
+  }
+
+  #tell(entries: readonly SealedEntry[]): void {
+    if (entries.length === 0) return;
+    this.#convergence.onAdvance();
+    const told = entries.map(({ entry }) => entry);
+    for (const listener of this.#listeners) {
+      try {
+        listener(told);
+      } catch (error) {
+        this.#environment.log.error({ error: String(error) }, 'a journal listener threw');
+      }
+    }
+  }
+
+  #advanceQuorum(): void {
+    if (this.#quorumWaiters.size === 0) return;
+    const held = this.#voters.map((voter) =>
+      voter === this.#self ? this.#own.durable : (this.#pushers.get(voter)?.acknowledged ?? 0),
+    );
+    this.#quorumWaiters.advance(quorumSequence(held));
+  }
+
+  // What arrives.
+
+  #onAcknowledgement(from: NodeId, acknowledgement: Acknowledgement): void {
+    this.#pushers.get(from)?.onAcknowledgement(acknowledgement);
+    for (const { sequence, vote } of acknowledgement.votes) this.#registrations.vote(sequence, from, vote);
+    this.#advanceQuorum();
+  }
+
+  #onPeerAnswered(peer: NodeId, vector: Positions): void {
+    this.#opening.heard(peer, vector);
+    // J1: before this node is open, nothing says that its own entries are complete.
+    if (this.#opening.phase === 'open') this.#pushers.get(peer)?.resume(vector.get(this.#self) ?? 0);
+    this.#advanceQuorum();
+  }
+
+  #take(origin: NodeId, entries: readonly SealedEntry[]): Promise<boolean> {
+    return new Promise((resolve) => {
+      const taken = this.#intake.offer({
+        kind: 'received',
+        origin,
+        entries,
+        answer: () => {
+          resolve(true);
+        },
+        refuse: () => {
+          resolve(false);
+        },
+      });
+      if (!taken) resolve(false);
+    });
+  }
+
+  #holderHere(claim: string): Promise<HolderAnswer> {
+    return new Promise((resolve, reject) => {
+      const taken = this.#intake.offer({
+        kind: 'lookup',
+        claim,
+        answer: (record) => {
+          if (record?.standing === 'granted') resolve({ kind: 'held', holder: record.holder });
+          else resolve({ kind: record === undefined && this.#opening.phase === 'open' ? 'none' : 'unknown' });
+        },
+        refuse: reject,
+      });
+      if (!taken) reject(new JournalError('QUEUE_FULL', 'too much waits for a decision'));
+    });
+  }
+
+  // As time passes.
+
+  #onOpen(damaged: readonly Position[]): void {
+    for (const position of damaged) this.#reader.repair(position).catch(() => undefined);
+    for (const [peer, vector] of this.#convergence.answers()) {
+      this.#pushers.get(peer)?.resume(vector.get(this.#self) ?? 0);
+    }
+    this.#environment.log.info({ vector: this.vector() }, 'the journal is open');
+  }
+
+  #scheduleTick(): void {
+    this.#cancelTick = this.#environment.clock.after(this.#limits.tickMs, () => {
+      const now = this.#now();
+      this.#opening.advance();
+      for (const pusher of this.#pushers.values()) pusher.tick(now);
+      this.#askForVotes();
+      this.#convergence.tick(now);
+      this.#quorumWaiters.expire(now);
+      this.#registrations.expire(now);
+      this.#scheduleTick();
+    });
+  }
+
+  /** Asks again for votes that were lost on the way, or were given before the last link to the voter broke. */
+  #askForVotes(): void {
+    if (this.#registrations.size === 0) return;
+    const { resendAfterMs, frameEntriesMax } = this.#limits;
+    for (const pusher of this.#pushers.values()) {
+      const bounds = { now: this.#now(), afterMs: resendAfterMs, max: frameEntriesMax };
+      const sequences = this.#registrations.unanswered(pusher.peer, pusher.acknowledged, bounds);
+      let records: { sequence: number; record: Uint8Array }[] = [];
+      let bytes = 0;
+      for (const sequence of sequences) {
+        const record = this.#own.recent.get(sequence);
+        if (record === undefined) continue;
+        if (records.length > 0 && bytes + record.byteLength > this.#limits.frameBytesMax) {
+          pusher.ask(records);
+          records = [];
+          bytes = 0;
+        }
+        records.push({ sequence, record });
+        bytes += record.byteLength;
+      }
+      pusher.ask(records);
+    }
+  }
+}

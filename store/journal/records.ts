@@ -1,0 +1,111 @@
+/**
+ * How the journal spells its keys and what is inside its records. An entry is encoded once; the same sealed bytes
+ * lie on every disk and travel in every frame, and their checksum covers the key, so a record that turns up at
+ * another position is as wrong as a damaged one.
+ *
+ *   journal/entry/<origin>/<sequence>   claim length (1 byte), claim, payload
+ *   journal/claim/<claim>               who holds it here, and whether this node gave it its vote
+ *   journal/state                       whether this disk knows all that it once promised
+ */
+import type { NodeId } from '../environment.ts';
+import { below, fixedWidth, keyOf, parseFixedWidth, partsOf } from '../disk/keys.ts';
+import { openRecord, sealRecord } from '../disk/record.ts';
+import { ByteReader, ByteWriter, WireError } from './bytes.ts';
+import type { Entry, Position } from './port.ts';
+
+const claimBytesMax = 255;
+const entryRoot = keyOf('journal', 'entry');
+const claimRoot = keyOf('journal', 'claim');
+export const stateKey = keyOf('journal', 'state');
+
+/** An entry as it lies on disk and travels. */
+export interface SealedEntry {
+  readonly entry: Entry;
+  readonly record: Uint8Array;
+}
+
+/** Which entry holds a claim at this node. */
+export interface ClaimRecord {
+  readonly holder: Position;
+  /**
+   * `granted`: this node gave it its one vote. `inherited`: found while relearning what a lost disk held; the
+   * vote may have gone to it or to another, so this node has none to give for the claim any more.
+   */
+  readonly standing: 'granted' | 'inherited';
+}
+
+export function entryKey(origin: NodeId, sequence: number): string {
+  return `${entryRoot}/${origin}/${fixedWidth(sequence)}`;
+}
+
+/** All entries, or those of one origin. */
+export function entryRange(origin?: NodeId): { readonly from: string; readonly to: string } {
+  return below(origin === undefined ? entryRoot : keyOf('journal', 'entry', origin));
+}
+
+/** Undefined when the key is none of an entry. */
+export function positionOf(key: string): Position | undefined {
+  const [, , origin, digits] = partsOf(key);
+  const sequence = digits === undefined ? undefined : parseFixedWidth(digits);
+  return origin === undefined || sequence === undefined ? undefined : { origin, sequence };
+}
+
+/** Claims are the caller's text: whatever a key may not contain is escaped. */
+export function claimKey(claim: string): string {
+  return `${claimRoot}/${encodeURIComponent(claim)}`;
+}
+
+export function isClaim(claim: string): boolean {
+  return claim !== '' && claim.isWellFormed() && Buffer.byteLength(claim) <= claimBytesMax;
+}
+
+export function samePosition(one: Position, other: Position): boolean {
+  return one.sequence === other.sequence && one.origin === other.origin;
+}
+
+export function sealEntry(entry: Entry): Uint8Array {
+  const claim = Buffer.from(entry.claim ?? '', 'utf8');
+  const body = Buffer.allocUnsafe(1 + claim.byteLength + entry.payload.byteLength);
+  body[0] = claim.byteLength;
+  body.set(claim, 1);
+  body.set(entry.payload, 1 + claim.byteLength);
+  return sealRecord(entryKey(entry.origin, entry.sequence), body);
+}
+
+/** Verifies the checksum. Throws RecordError, or WireError for bytes that were never an entry. */
+export function openEntry(position: Position, record: Uint8Array): SealedEntry {
+  const body = openRecord(entryKey(position.origin, position.sequence), record);
+  const claimLength = body[0] ?? 0;
+  if (body.byteLength < 1 + claimLength) throw new WireError('an entry is shorter than its claim');
+  const payload = body.subarray(1 + claimLength);
+  const { origin, sequence } = position;
+  if (claimLength === 0) return { entry: { origin, sequence, payload }, record };
+  const claim = Buffer.from(body.buffer, body.byteOffset + 1, claimLength).toString('utf8');
+  return { entry: { origin, sequence, claim, payload }, record };
+}
+
+export function sealClaim(claim: string, { holder, standing }: ClaimRecord): Uint8Array {
+  const body = new ByteWriter(32)
+    .byte(standing === 'granted' ? 1 : 0)
+    .number(holder.sequence)
+    .text(holder.origin)
+    .finish();
+  return sealRecord(claimKey(claim), body);
+}
+
+/** Throws RecordError or WireError. */
+export function openClaim(claim: string, record: Uint8Array): ClaimRecord {
+  const reader = new ByteReader(openRecord(claimKey(claim), record));
+  const standing = reader.byte() === 1 ? 'granted' : 'inherited';
+  const sequence = reader.number();
+  return { holder: { origin: reader.text(), sequence }, standing };
+}
+
+/** Whether this disk knows everything that it ever acknowledged: false while relearning. */
+export function sealState(state: { readonly whole: boolean }): Uint8Array {
+  return sealRecord(stateKey, Uint8Array.of(state.whole ? 1 : 0));
+}
+
+export function openState(record: Uint8Array): { readonly whole: boolean } {
+  return { whole: openRecord(stateKey, record)[0] === 1 };
+}

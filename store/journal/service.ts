@@ -1,0 +1,144 @@
+/**
+ * What this node does for the others of its zone: takes their pushes and votes on their claims, says what it holds,
+ * serves pages, and says whom it holds a claim for. Owns the handlers on the network; who is not a member of the
+ * zone is refused, and a frame that makes no sense is dropped and counted, so that it changes nothing.
+ */
+import type { Cancel, Environment, NodeId } from '../environment.ts';
+import type { Network } from '../peers/port.ts';
+import type { Convergence } from './convergence.ts';
+import type { Intake } from './intake.ts';
+import type { JournalLimits } from './limits.ts';
+import type { VersionVector } from './port.ts';
+import type { Reader } from './reader.ts';
+import { openEntry } from './records.ts';
+import {
+  channels,
+  decodeAcknowledgement,
+  decodeClaim,
+  decodePull,
+  decodePush,
+  decodeVector,
+  encodeAcknowledgement,
+  encodeHolder,
+  encodePage,
+  encodeVector,
+  type Acknowledgement,
+  type HolderAnswer,
+} from './wire.ts';
+
+export interface ServiceOptions {
+  readonly peers: readonly NodeId[];
+  readonly limits: JournalLimits;
+}
+
+export interface ServiceDependencies {
+  readonly environment: Environment;
+  readonly network: Network;
+  readonly intake: Intake;
+  readonly reader: Reader;
+  readonly convergence: Convergence;
+  readonly vector: () => VersionVector;
+  readonly holder: (claim: string) => Promise<HolderAnswer>;
+  readonly onAcknowledgement: (from: NodeId, acknowledgement: Acknowledgement) => void;
+  readonly onReachability: (peer: NodeId, reachable: boolean) => void;
+}
+
+export class Service {
+  readonly #members: ReadonlySet<NodeId>;
+  readonly #limits: JournalLimits;
+  readonly #dependencies: ServiceDependencies;
+  readonly #subscriptions: readonly Cancel[];
+  #rejectedFrames = 0;
+
+  constructor(options: ServiceOptions, dependencies: ServiceDependencies) {
+    this.#members = new Set(options.peers);
+    this.#limits = options.limits;
+    this.#dependencies = dependencies;
+    this.#subscriptions = this.#listen();
+  }
+
+  get rejectedFrames(): number {
+    return this.#rejectedFrames;
+  }
+
+  close(): void {
+    for (const cancel of this.#subscriptions) cancel();
+  }
+
+  #listen(): Cancel[] {
+    const { network, convergence, onAcknowledgement, onReachability } = this.#dependencies;
+    return [
+      network.onMessage(channels.push, (from, frame) => {
+        this.#guard(from, () => {
+          this.#onPush(from, frame);
+        });
+      }),
+      network.onMessage(channels.acknowledge, (from, frame) => {
+        this.#guard(from, () => {
+          onAcknowledgement(from, decodeAcknowledgement(frame));
+        });
+      }),
+      network.onAnnouncement(channels.announcements, (from, frame) => {
+        // The topic spans all zones: what others announce is no mistake, and no concern of ours.
+        if (!this.#members.has(from)) return;
+        this.#guard(from, () => {
+          convergence.onAnnouncement(from, decodeVector(frame));
+        });
+      }),
+      network.onRequest(channels.vector, async (from) => {
+        this.#admit(from);
+        return encodeVector(this.#dependencies.vector());
+      }),
+      network.onRequest(channels.pull, (from, frame) => this.#onPull(from, frame)),
+      network.onRequest(channels.holders, async (from, frame) => {
+        this.#admit(from);
+        return encodeHolder(await this.#dependencies.holder(decodeClaim(frame)));
+      }),
+      network.onReachability(onReachability),
+    ];
+  }
+
+  #onPush(from: NodeId, frame: Uint8Array): void {
+    const { intake, network, vector } = this.#dependencies;
+    const { round, records } = decodePush(frame);
+    const entries = records.map(({ sequence, record }) => openEntry({ origin: from, sequence }, record));
+    // Not taken for lack of room: no answer, the sender comes again.
+    intake.offer({
+      kind: 'received',
+      origin: from,
+      entries,
+      answer: ({ votes, gap }) => {
+        const upTo = vector()[from] ?? 0;
+        network.send(from, channels.acknowledge, encodeAcknowledgement({ round, upTo, gap, votes }), 'fast');
+      },
+      refuse: () => undefined,
+    });
+  }
+
+  async #onPull(from: NodeId, frame: Uint8Array): Promise<Uint8Array> {
+    this.#admit(from);
+    const request = decodePull(frame);
+    const { pageEntriesMax, pageBytesMax } = this.#limits;
+    const page = await this.#dependencies.reader.page(
+      request.origin,
+      request.from,
+      { entriesMax: Math.min(request.entriesMax, pageEntriesMax), bytesMax: pageBytesMax },
+      'stop',
+    );
+    return encodePage(page.map(({ entry, record }) => ({ sequence: entry.sequence, record })));
+  }
+
+  #admit(from: NodeId): void {
+    if (!this.#members.has(from)) throw new Error(`${from} is not a member of this zone`);
+  }
+
+  #guard(from: NodeId, handle: () => void): void {
+    try {
+      this.#admit(from);
+      handle();
+    } catch (error) {
+      this.#rejectedFrames++;
+      this.#dependencies.environment.log.warn({ from, error: String(error) }, 'a journal frame was dropped');
+    }
+  }
+}
