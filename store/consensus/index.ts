@@ -1,0 +1,21 @@
+/** The one door of the consensus core. */
+export { Raft } from './raft.ts';
+export { emptyDisk } from './types.ts';
+export type {
+  Append,
+  AppendOutcome,
+  Configuration,
+  Entry,
+  EntryKind,
+  Event,
+  HardState,
+  Message,
+  NodeId,
+  Persist,
+  Proposed,
+  RaftOptions,
+  RaftStatus,
+  Ready,
+  Restored,
+  RoleName,
+} from './types.ts';

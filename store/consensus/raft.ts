@@ -1,0 +1,221 @@
+import { assert } from './assert.ts';
+import {
+  campaign,
+  countOwnVote,
+  onPreVoteAnswer,
+  onPreVoteRequest,
+  onVoteAnswer,
+  onVoteRequest,
+} from './election.ts';
+import { onAppend } from './following.ts';
+import { isLinearizable, isLoyal, leaseValid, quorumLostAt } from './lease.ts';
+import { isVoter } from './quorum.ts';
+import { advanceCommit, nextHeartbeatAt, onAppendAnswer, propose, sendAppends } from './replication.ts';
+import {
+  becomeFollower,
+  hardStateOf,
+  isSelfVoter,
+  leaderOf,
+  newState,
+  send,
+  standingOf,
+  type State,
+} from './state.ts';
+import type { Event, Message, Persist, Proposed, RaftOptions, RaftStatus, Ready, Restored } from './types.ts';
+
+/**
+ * One node's consensus: events in, `Ready` out. Owns the order of things: terms are compared before a message
+ * is looked at, writes are numbered, and nothing leaves before what it promises (see DESIGN.md for C1 to C12).
+ */
+export class Raft {
+  readonly #state: State;
+
+  /** `random` (uniform in [0, 1)) spreads the election time-outs; `now` is monotonic ms, as in all events. */
+  constructor(
+    options: RaftOptions,
+    dependencies: { readonly random: () => number },
+    start: { readonly restored: Restored; readonly now: number },
+  ) {
+    const { configuration, electionTimeoutMsMin, electionTimeoutMsMax, heartbeatMs } = options;
+    assert(configuration.voters.length > 0, 'a cluster has voters');
+    assert(electionTimeoutMsMin <= electionTimeoutMsMax, 'the election time-out is a range');
+    assert(heartbeatMs * 2 <= electionTimeoutMsMin, 'a lost heartbeat must not cost the leader its lease');
+    assert(
+      !configuration.observers.some((node) => isVoter(configuration, node)),
+      'voter or observer, not both',
+    );
+    this.#state = newState(options, dependencies, start.restored, start.now);
+  }
+
+  step(event: Event): void {
+    const state = this.#state;
+    state.now = Math.max(state.now, event.now);
+    switch (event.kind) {
+      case 'tick':
+        this.#tick();
+        break;
+      case 'message':
+        this.#receive(event.message);
+        break;
+      case 'persisted':
+        assert(event.sequence <= state.sequence, `write ${event.sequence} was never handed out`);
+        state.persistedSequence = Math.max(state.persistedSequence, event.sequence);
+        state.log.persisted(event.sequence);
+        countOwnVote(state);
+        advanceCommit(state);
+        break;
+      case 'applied':
+        state.log.appliedTo(event.index);
+        break;
+    }
+  }
+
+  /** Appends commands to the log, if this node leads. They are decided when they come out as committed. */
+  propose(now: number, payloads: readonly Uint8Array[]): Proposed {
+    this.#state.now = Math.max(this.#state.now, now);
+    return propose(this.#state, payloads);
+  }
+
+  /** What is to be done since the last call. Handing it out is a promise by the driver to do it, in order. */
+  ready(): Ready {
+    const state = this.#state;
+    sendAppends(state);
+    const ready: Ready = {
+      persist: this.#takeWrite(),
+      sendNow: state.sendNow,
+      sendAfterPersist: state.sendAfterPersist,
+      committed: state.log.release(),
+    };
+    state.sendNow = [];
+    state.sendAfterPersist = [];
+    return ready;
+  }
+
+  /** When to send a `tick` at the latest, if nothing else happens before. */
+  wakeAt(): number {
+    const state = this.#state;
+    if (state.role.kind === 'leader') return Math.min(nextHeartbeatAt(state), quorumLostAt(state));
+    return isSelfVoter(state) ? state.electionAt : Infinity;
+  }
+
+  leaseValid(now: number): boolean {
+    return leaseValid(this.#state, now);
+  }
+
+  /** Whether a read of the state machine at `now` sees everything that was decided before it. */
+  isLinearizable(now: number): boolean {
+    return isLinearizable(this.#state, now);
+  }
+
+  status(): RaftStatus {
+    const { role, term, recovering, log } = this.#state;
+    const match =
+      role.kind === 'leader'
+        ? Object.fromEntries([
+            [this.#state.options.self, log.stableIndex] as const,
+            ...[...role.progress.values()].map(({ peer, matchIndex }) => [peer, matchIndex] as const),
+          ])
+        : {};
+    return {
+      role: role.kind,
+      leader: leaderOf(this.#state),
+      term,
+      lastIndex: log.lastIndex,
+      commitIndex: log.commitIndex,
+      appliedIndex: log.appliedIndex,
+      recovering,
+      match,
+    };
+  }
+
+  #tick(): void {
+    const state = this.#state;
+    if (state.role.kind === 'leader') {
+      // C7: step down without a new term; who has a quorum will take one.
+      if (state.now >= quorumLostAt(state)) becomeFollower(state, state.term, undefined);
+    } else if (state.now >= state.electionAt) {
+      campaign(state);
+    }
+  }
+
+  #receive(message: Message): void {
+    const state = this.#state;
+    assert(message.to === state.options.self, `a message for ${message.to}`);
+    if (!this.#passesTerm(message)) return;
+    switch (message.kind) {
+      case 'preVoteRequest':
+        if (isVoter(state.options.configuration, message.from)) onPreVoteRequest(state, message);
+        break;
+      case 'preVoteAnswer':
+        onPreVoteAnswer(state, message);
+        break;
+      case 'voteRequest':
+        if (isVoter(state.options.configuration, message.from)) onVoteRequest(state, message);
+        break;
+      case 'voteAnswer':
+        onVoteAnswer(state, message);
+        break;
+      case 'append':
+        onAppend(state, message);
+        break;
+      case 'appendAnswer':
+        onAppendAnswer(state, message);
+        break;
+    }
+  }
+
+  /** Compares terms first (dissertation, 3.3): moves up to a newer one, answers or drops what is older. */
+  #passesTerm(message: Message): boolean {
+    const state = this.#state;
+    switch (message.kind) {
+      case 'preVoteRequest':
+        return true;
+      case 'preVoteAnswer':
+        // A granted one carries the term that was asked for, which nobody has entered yet.
+        if (message.vote !== 'refused') return true;
+        break;
+      case 'voteRequest':
+        // C8: a loyal node does not even learn the term, or the rival would unseat a leader that works. Nor
+        // does it vote in a term that it learned of otherwise.
+        if (message.term >= state.term && isLoyal(state)) return false;
+        break;
+      case 'append':
+        if (message.term < state.term) {
+          this.#refuseStaleLeader(message.from, message.sentAt);
+          return false;
+        }
+        break;
+      case 'voteAnswer':
+      case 'appendAnswer':
+        break;
+    }
+    if (message.term > state.term) becomeFollower(state, message.term, undefined);
+    return message.term === state.term || message.kind === 'voteRequest';
+  }
+
+  /** Tells a leader of an older term that its time is over; without this, a node ahead of it never rejoins. */
+  #refuseStaleLeader(to: string, sentAt: number): void {
+    const state = this.#state;
+    const { lastIndex } = state.log;
+    const outcome = { kind: 'rejected', previousIndex: 0, hintIndex: 0, hintTerm: 0, lastIndex } as const;
+    const answer = {
+      kind: 'appendAnswer',
+      from: state.options.self,
+      to,
+      term: state.term,
+      standing: standingOf(state),
+      sentAt,
+      outcome,
+    } as const;
+    send(state, answer, 'hardState');
+  }
+
+  #takeWrite(): Persist | undefined {
+    const state = this.#state;
+    if (state.hardStateSequence !== Infinity && !state.log.hasUnhanded()) return undefined;
+    state.sequence++;
+    if (state.hardStateSequence === Infinity) state.hardStateSequence = state.sequence;
+    const { truncateFrom, entries } = state.log.handOver(state.sequence);
+    return { sequence: state.sequence, hardState: hardStateOf(state), truncateFrom, entries };
+  }
+}

@@ -1,0 +1,185 @@
+import { assert } from './assert.ts';
+import { entryBytes } from './log.ts';
+import {
+  accepted,
+  heardStanding,
+  mayStream,
+  newProgress,
+  rejected,
+  streamed,
+  type Progress,
+} from './progress.ts';
+import { quorumContactAt, standingIn } from './lease.ts';
+import { isVoter, quorumSize, reachedByQuorum } from './quorum.ts';
+import { changeHardState, send, standingOf, type Leader, type State } from './state.ts';
+import type { AppendAnswer, Entry, EntryKind, NodeId, Proposed } from './types.ts';
+
+/**
+ * The leader's side of the log: take in proposals, bring every peer's log in line with ours, and decide what
+ * is committed (dissertation, 3.5 and 3.6; pipelining as in 10.2.1).
+ */
+
+export function becomeLeader(state: State): void {
+  const { self, configuration } = state.options;
+  const peers = [...configuration.voters, ...configuration.observers].filter((peer) => peer !== self);
+  const leader: Leader = {
+    kind: 'leader',
+    progress: new Map(peers.map((peer) => [peer, newProgress(peer, state.log.lastIndex)])),
+    termStartIndex: state.log.lastIndex + 1,
+    electedAt: state.now,
+    standing: standingOf(state),
+
+    uncommittedBytes: state.log.bytesAfter(state.log.commitIndex),
+  };
+  state.role = leader;
+  // C5: nothing from earlier terms is committed by counting; this no-op takes it along.
+  appendOwn(state, leader, 'noop', new Uint8Array());
+}
+
+export function propose(state: State, payloads: readonly Uint8Array[]): Proposed {
+  if (state.role.kind !== 'leader') {
+    return { kind: 'notLeader', leader: state.role.kind === 'follower' ? state.role.leader : undefined };
+  }
+  if (state.role.uncommittedBytes >= state.options.uncommittedBytesMax) return { kind: 'busy' };
+  const leader = state.role;
+  const indexes = payloads.map((payload) => appendOwn(state, leader, 'command', payload).index);
+  return { kind: 'accepted', term: state.term, indexes };
+}
+
+/** Sends what there is to send: new entries to whoever keeps up, heartbeats to whoever is due for one. */
+export function sendAppends(state: State): void {
+  if (state.role.kind !== 'leader') return;
+  for (const progress of state.role.progress.values()) {
+    while (progress.nextIndex <= state.log.lastIndex && mayStream(progress, state.options)) {
+      const entries = state.log.slice(progress.nextIndex, state.options.messageBytesMax);
+      sendAppend(state, progress, entries);
+    }
+    if (state.now >= heartbeatDueAt(state, progress)) sendAppend(state, progress, []);
+  }
+}
+
+/** When the next heartbeat is due to any peer. */
+export function nextHeartbeatAt(state: State): number {
+  if (state.role.kind !== 'leader') return Infinity;
+  let earliest = Infinity;
+  for (const progress of state.role.progress.values()) {
+    earliest = Math.min(earliest, heartbeatDueAt(state, progress));
+  }
+  return earliest;
+}
+
+export function onAppendAnswer(state: State, message: AppendAnswer): void {
+  if (state.role.kind !== 'leader') return;
+  const progress = state.role.progress.get(message.from);
+  if (progress === undefined) return;
+  if (!heardStanding(progress, message, state.now)) return;
+  endRecoveries(state, state.role);
+  // Even a refusal comes from a node that follows us: it renews the lease.
+  if (message.sentAt <= state.now) progress.contactAt = Math.max(progress.contactAt, message.sentAt);
+
+  switch (message.outcome.kind) {
+    case 'accepted':
+      assert(message.outcome.matchIndex <= state.log.lastIndex, `${message.from} holds more than its leader`);
+      if (accepted(progress, message.outcome.matchIndex)) advanceCommit(state);
+      break;
+    case 'rejected': {
+      const { previousIndex, hintIndex, hintTerm, lastIndex } = message.outcome;
+      const agreement = state.log.conflictHint(hintIndex, hintTerm).index;
+      const answer = { rejectedIndex: previousIndex, hintIndex: agreement, lastIndex };
+      if (rejected(progress, answer)) progress.lastSentAt = -Infinity;
+      break;
+    }
+  }
+}
+
+/**
+ * C5: the highest index that a majority has on disk is committed, if it is of our own term. We count for
+ * what we have on disk ourselves, not for what we have sent.
+ */
+export function advanceCommit(state: State): void {
+  if (state.role.kind !== 'leader') return;
+  const { log, role } = state;
+  const index = reachedByQuorum(state.options.configuration, (voter) =>
+    voter === state.options.self
+      ? { value: log.stableIndex, standing: role.standing }
+      : { value: role.progress.get(voter)?.matchIndex ?? 0, standing: standingIn(role, voter) },
+  );
+  if (index <= log.commitIndex || log.termAt(index) !== state.term) return;
+  log.commitTo(index);
+  role.uncommittedBytes = log.bytesAfter(index);
+  if (state.recovering) changeHardState(state, { recovering: false });
+}
+
+function appendOwn(state: State, leader: Leader, kind: EntryKind, data: Uint8Array): Entry {
+  const entry: Entry = { index: state.log.lastIndex + 1, term: state.term, kind, data };
+  state.log.append(entry);
+  leader.uncommittedBytes += entryBytes(entry);
+  return entry;
+}
+
+function heartbeatDueAt(state: State, progress: Progress): number {
+  const lacksNews = progress.toldCommitIndex < Math.min(state.log.commitIndex, progress.matchIndex);
+  return progress.lastSentAt + (lacksNews ? state.options.commitNoticeMs : state.options.heartbeatMs);
+}
+
+function sendAppend(state: State, progress: Progress, entries: readonly Entry[]): void {
+  const previousIndex = Math.max(progress.nextIndex - 1, state.log.snapshotIndex);
+  if (progress.nextIndex <= state.log.snapshotIndex) progress.pace = { kind: 'outOfLog' };
+  const previousTerm = state.log.termAt(previousIndex);
+  assert(previousTerm !== undefined, `no term for ${previousIndex}`);
+  const last = entries.at(-1);
+  if (last !== undefined) {
+    streamed(
+      progress,
+      last.index,
+      entries.reduce((sum, entry) => sum + entryBytes(entry), 0),
+    );
+  }
+  offerEndOfRecovery(state, progress);
+  progress.lastSentAt = state.now;
+  progress.toldCommitIndex = state.log.commitIndex;
+  const to: NodeId = progress.peer;
+  send(
+    state,
+    {
+      kind: 'append',
+      from: state.options.self,
+      to,
+      term: state.term,
+      previousIndex,
+      previousTerm,
+      entries,
+      commitIndex: state.log.commitIndex,
+      ends: progress.recovery?.endOfferedAt === undefined ? 'nothing' : 'recovery',
+      sentAt: state.now,
+    },
+    // C3: entries go out while our own write of them is under way; the term was on disk before we were elected.
+    'nothing',
+  );
+}
+
+/**
+ * C12: once a quorum has answered what we sent after the peer said that it is recovering, nobody can have been
+ * elected over us with a vote that it forgot; and once something of our term is decided, so is everything
+ * that it can have acknowledged. Who then holds all that is decided may vote like any other.
+ */
+function offerEndOfRecovery(state: State, progress: Progress): void {
+  const { recovery } = progress;
+  if (state.role.kind !== 'leader' || recovery === undefined || recovery.endOfferedAt !== undefined) return;
+  if (state.log.commitIndex < state.role.termStartIndex || quorumContactAt(state) < recovery.since) return;
+  recovery.endOfferedAt = state.now;
+}
+
+/**
+ * C12: a cluster is formed by recovering voters, and they stop to be so one after the other. Halfway there would
+ * be neither a majority of one kind nor of the other; so they change over together.
+ */
+function endRecoveries(state: State, leader: Leader): void {
+  const ended = [...leader.progress.values()].filter(({ recovery }) => recovery?.hasEnded === true);
+  if (leader.standing === 'recovering') {
+    const voters = ended.filter(({ peer }) => isVoter(state.options.configuration, peer)).length;
+    if (state.recovering || voters + 1 < quorumSize(state.options.configuration)) return;
+    leader.standing = 'remembering';
+  }
+  for (const progress of ended) progress.recovery = undefined;
+}

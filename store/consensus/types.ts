@@ -1,0 +1,196 @@
+/**
+ * The words of the consensus core: what goes in (events, messages), what comes out (`Ready`), and what is kept
+ * on disk. Nothing here knows a clock, a disk or a socket; times are monotonic ms of the node that reads them.
+ */
+
+export type NodeId = string;
+
+/** Who takes part. Voters decide; observers receive the log and neither vote nor count. */
+export interface Configuration {
+  readonly voters: readonly NodeId[];
+  readonly observers: readonly NodeId[];
+}
+
+/** `noop` opens a leader's term. A `configuration` kind joins these when membership can change. */
+export type EntryKind = 'noop' | 'command';
+
+export interface Entry {
+  readonly index: number;
+  readonly term: number;
+  readonly kind: EntryKind;
+  /** Opaque to the core; empty for a no-op. Never changed after creation: it is shared, not copied. */
+  readonly data: Uint8Array;
+}
+
+/** What a node must find again after a crash, besides its log. */
+export interface HardState {
+  readonly term: number;
+  readonly votedFor: NodeId | undefined;
+  /** A lower bound, saved whenever something else is: it never costs a write of its own. */
+  readonly commitIndex: number;
+  /** The disk was empty at the start and the log is not yet known to be complete: see C12. */
+  readonly recovering: boolean;
+}
+
+/** What was found on disk. A node that was never started has `emptyDisk`. */
+export interface Restored {
+  readonly hardState: HardState;
+  /** The log ends here for whoever looks further back: entries up to `snapshotIndex` are compacted away. */
+  readonly snapshotIndex: number;
+  readonly snapshotTerm: number;
+  /** From `snapshotIndex + 1` on, without a gap. */
+  readonly entries: readonly Entry[];
+}
+
+export const emptyDisk: Restored = {
+  hardState: { term: 0, votedFor: undefined, commitIndex: 0, recovering: true },
+  snapshotIndex: 0,
+  snapshotTerm: 0,
+  entries: [],
+};
+
+/** Whether a node remembers all that it ever acknowledged, or its disk was empty when it started (C12). */
+export type Standing = 'remembering' | 'recovering';
+
+/** A vote is worth what the voter remembers. */
+export type Vote = 'refused' | Standing;
+
+interface Addressed {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly term: number;
+}
+
+/** Asks whether a vote in `term` (the sender's next) would be given; changes nothing at the receiver. */
+export interface PreVoteRequest extends Addressed {
+  readonly kind: 'preVoteRequest';
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
+/** `term` is the asked one when granted, and the answering node's own when refused. */
+export interface PreVoteAnswer extends Addressed {
+  readonly kind: 'preVoteAnswer';
+  readonly vote: Vote;
+}
+
+export interface VoteRequest extends Addressed {
+  readonly kind: 'voteRequest';
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
+export interface VoteAnswer extends Addressed {
+  readonly kind: 'voteAnswer';
+  readonly vote: Vote;
+}
+
+/** Carries entries, or none: then it is a heartbeat, and a probe for where the logs part. */
+export interface Append extends Addressed {
+  readonly kind: 'append';
+  readonly previousIndex: number;
+  readonly previousTerm: number;
+  /** From `previousIndex + 1` on, without a gap. */
+  readonly entries: readonly Entry[];
+  readonly commitIndex: number;
+  /** Who holds everything up to `commitIndex` with this is no longer recovering (C12). */
+  readonly ends: 'nothing' | 'recovery';
+  /** The leader's own time; comes back in the answer, where it renews the lease. */
+  readonly sentAt: number;
+}
+
+export interface AppendAnswer extends Addressed {
+  readonly kind: 'appendAnswer';
+  readonly standing: Standing;
+
+  readonly sentAt: number;
+  readonly outcome: AppendOutcome;
+}
+
+export type AppendOutcome =
+  /** Everything up to `matchIndex` equals the leader's log and is on this node's disk. */
+  | { readonly kind: 'accepted'; readonly matchIndex: number }
+  /** There is no entry `previousIndex` of the asked term here; see `Log.conflictHint`. */
+  | {
+      readonly kind: 'rejected';
+      readonly previousIndex: number;
+      readonly hintIndex: number;
+      readonly hintTerm: number;
+      readonly lastIndex: number;
+    };
+
+/** Snapshot transfer (`snapshot`, `snapshotAnswer`) and leadership transfer (`campaignNow`) will join these. */
+export type Message = PreVoteRequest | PreVoteAnswer | VoteRequest | VoteAnswer | Append | AppendAnswer;
+
+/** Every event carries `now`; it never goes backwards. */
+export type Event =
+  | { readonly kind: 'tick'; readonly now: number }
+  | { readonly kind: 'message'; readonly now: number; readonly message: Message }
+  /** Everything in `Ready.persist` up to this `sequence` is on disk (fsync). */
+  | { readonly kind: 'persisted'; readonly now: number; readonly sequence: number }
+  /** The state machine has taken in everything up to `index`. */
+  | { readonly kind: 'applied'; readonly now: number; readonly index: number };
+
+/** One atomic, synced write. Writes take effect in the order of `sequence`. */
+export interface Persist {
+  readonly sequence: number;
+  readonly hardState: HardState;
+  /** Remove every stored entry from this index on, before adding `entries`. */
+  readonly truncateFrom: number | undefined;
+  readonly entries: readonly Entry[];
+}
+
+/**
+ * What the driver must do, in this order: start `persist`; send `sendNow`; hand `committed` to the state
+ * machine; and once this and every earlier persist is done, step `persisted`, then send `sendAfterPersist`.
+ */
+export interface Ready {
+  readonly persist: Persist | undefined;
+  /** Promises nothing that is not on disk already. */
+  readonly sendNow: readonly Message[];
+  /** Promises what is on its way to disk: must not leave before, or a crash would break the promise. */
+  readonly sendAfterPersist: readonly Message[];
+  /** Newly decided, in order, each once. */
+  readonly committed: readonly Entry[];
+}
+
+export type Proposed =
+  | { readonly kind: 'accepted'; readonly term: number; readonly indexes: readonly number[] }
+  | { readonly kind: 'notLeader'; readonly leader: NodeId | undefined }
+  /** Too much is undecided already; try again when something commits. */
+  | { readonly kind: 'busy' };
+
+export interface RaftOptions {
+  readonly self: NodeId;
+  readonly configuration: Configuration;
+  /** A follower waits between these, drawn anew each time; the smaller one is also how long it is loyal. */
+  readonly electionTimeoutMsMin: number;
+  readonly electionTimeoutMsMax: number;
+  /** At most this long between two messages to a peer. */
+  readonly heartbeatMs: number;
+  /** A peer that only lacks the news of a commit hears it this long after its last message. */
+  readonly commitNoticeMs: number;
+  /** How much faster than the leader's a follower's clock may run: 0.1 is ten per cent. */
+  readonly clockDriftRatioMax: number;
+  readonly messageBytesMax: number;
+  /** Per peer: appends sent and not answered. */
+  readonly inflightMessagesMax: number;
+  readonly inflightBytesMax: number;
+  /** Leader: bytes proposed and not committed. */
+  readonly uncommittedBytesMax: number;
+}
+
+export type RoleName = 'follower' | 'preCandidate' | 'candidate' | 'leader';
+
+/** What an operator may ask about the core. */
+export interface RaftStatus {
+  readonly role: RoleName;
+  readonly leader: NodeId | undefined;
+  readonly term: number;
+  readonly lastIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly recovering: boolean;
+  /** On the leader: per member, the last index it is known to hold on disk. */
+  readonly match: Readonly<Record<NodeId, number>>;
+}

@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest';
+import { integerBetween } from '../support/random.ts';
+import { calm, Cluster, rough } from './cluster.ts';
+
+/**
+ * The promises of Raft under random faults. The cluster checks them after every step: one leader per term, log
+ * matching, leader completeness, one decision per index, decided means on a majority of disks, and reads under
+ * the lease see all that is decided. Here the faults are chosen, and liveness is checked once they end.
+ */
+
+/** One run of random faults, then quiet: everything decided must reach everyone again. */
+function storm(seed: number, options: { voters: number; observers: number; wipes: boolean }): Cluster {
+  const cluster = new Cluster({ seed, ...options, faults: rough });
+  const { random } = cluster;
+  const ids = [...cluster.nodes.keys()];
+  const pick = (): string => ids[integerBetween(random, 0, ids.length - 1)] ?? 'n1';
+
+  for (let act = 0; act < 60; act++) {
+    const chance = random();
+    if (chance < 0.5) cluster.propose();
+    else if (chance < 0.6) cluster.crash(pick());
+    else if (chance < 0.75) cluster.start(pick());
+    else if (chance < 0.8) cluster.partition(splitAtRandom(ids, random));
+    else if (chance < 0.85) cluster.cut(pick(), pick());
+    else if (chance < 0.95) cluster.heal();
+    else if (options.wipes) wipeOne(cluster, pick());
+    cluster.run(integerBetween(random, 1, 150));
+  }
+
+  cluster.faults = { ...calm, drift: rough.drift };
+  cluster.heal();
+  for (const id of ids) cluster.start(id);
+  cluster.runUntil(() => cluster.leader() !== undefined, 5_000, `seed ${seed}: a leader after the storm`);
+  cluster.propose();
+  cluster.runUntil(() => cluster.isSettled(), 5_000, `seed ${seed}: agreement after the storm`);
+  return cluster;
+}
+
+function splitAtRandom(ids: readonly string[], random: () => number): string[][] {
+  const groups: string[][] = [[], []];
+  for (const id of ids) groups[random() < 0.5 ? 0 : 1]?.push(id);
+  return groups;
+}
+
+/** Within the fault model: a minority of disks is lost at a time, and the rest remembers. */
+function wipeOne(cluster: Cluster, id: string): void {
+  const others = cluster.voters.filter((voter) => voter !== id);
+  if (others.some((voter) => cluster.node(voter).disk.hardState.recovering)) return;
+  cluster.wipe(id);
+}
+
+describe('under crashes, partitions, loss, duplication, reordering and drifting clocks', () => {
+  test.each([
+    { voters: 3, observers: 0, seeds: 400 },
+    { voters: 5, observers: 0, seeds: 200 },
+    { voters: 3, observers: 2, seeds: 150 },
+    { voters: 2, observers: 0, seeds: 100 },
+    { voters: 1, observers: 1, seeds: 50 },
+  ])('$voters voters and $observers observers agree, for $seeds seeds', ({ voters, observers, seeds }) => {
+    let decided = 0;
+    let reads = 0;
+    for (let seed = 1; seed <= seeds; seed++) {
+      const cluster = storm(seed * 1_000 + voters * 10 + observers, { voters, observers, wipes: false });
+      decided += cluster.decided.length;
+      reads += cluster.linearizableReads;
+    }
+    // A storm in which nothing is ever decided or read would prove nothing.
+    expect(decided).toBeGreaterThan(seeds * 5);
+    expect(reads).toBeGreaterThan(seeds * 10);
+  });
+
+  test.each([
+    { voters: 3, seeds: 400 },
+    { voters: 5, seeds: 200 },
+  ])('$voters voters keep what was decided when disks are emptied one at a time', ({ voters, seeds }) => {
+    for (let seed = 1; seed <= seeds; seed++) storm(seed * 7_919, { voters, observers: 0, wipes: true });
+  });
+});
+
+test('one seed gives one history', () => {
+  const history = (): unknown => {
+    const cluster = storm(41, { voters: 3, observers: 1, wipes: true });
+    return [cluster.decided.map((entry) => entry.term), [...cluster.leaders]];
+  };
+  expect(history()).toEqual(history());
+});
+
+test('a quiet cluster keeps its first leader', () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const cluster = new Cluster({ seed, voters: 3 });
+    cluster.runUntil(() => cluster.isSettled(), 2_000, 'the first leader');
+    const first = cluster.leader()?.id;
+    cluster.run(10_000);
+    expect(cluster.leader()?.id).toBe(first);
+    expect(cluster.leaders.size).toBeLessThanOrEqual(2);
+  }
+});

@@ -1,0 +1,245 @@
+import {
+  emptyDisk,
+  Raft,
+  type Entry,
+  type Message,
+  type NodeId,
+  type Persist,
+  type RaftOptions,
+  type Restored,
+} from '../../store/consensus/index.ts';
+import { testOptions } from './cluster.ts';
+
+/**
+ * A few cores on a stage, moved by hand: nothing is delivered, written or ticked but by the test. What happens
+ * is written down in `lines`, one line per thing, so that a test reads as a transcript.
+ */
+
+interface Actor {
+  raft: Raft;
+  disk: Restored;
+  readonly writes: Persist[];
+  /** Messages that wait for a write, with its sequence. */
+  readonly waiting: { readonly sequence: number; readonly message: Message }[];
+  readonly applied: string[];
+}
+
+/** A log and a term to start from: terms of the entries, in order. */
+export interface Past {
+  readonly term: number;
+  readonly log: readonly number[];
+  readonly votedFor?: NodeId;
+  readonly commitIndex?: number;
+  readonly recovering?: boolean;
+  readonly snapshot?: { readonly index: number; readonly term: number };
+}
+
+export class Stage {
+  readonly actors = new Map<NodeId, Actor>();
+  readonly #options: Omit<RaftOptions, 'self'>;
+  /** In flight, oldest first. */
+  mail: Message[] = [];
+  lines: string[] = [];
+  now = 1_000;
+  /** Writes complete at once, unless a test wants to look at the time between. */
+  slowDisks = new Set<NodeId>();
+  /** The driver applies at once, unless a test holds it back. */
+  slowMachines = new Set<NodeId>();
+
+  constructor(cast: Readonly<Record<NodeId, Past>>, options: Partial<RaftOptions> = {}) {
+    const ids = Object.keys(cast);
+    this.#options = {
+      ...testOptions,
+      configuration: {
+        voters: ids.filter((id) => id.startsWith('n')),
+        observers: ids.filter((id) => id.startsWith('o')),
+      },
+      ...options,
+    };
+    for (const [id, past] of Object.entries(cast)) {
+      const disk = restoredFrom(past);
+      this.actors.set(id, { raft: this.#create(id, disk), disk, writes: [], waiting: [], applied: [] });
+    }
+  }
+
+  actor(id: NodeId): Actor {
+    const actor = this.actors.get(id);
+    if (actor === undefined) throw new Error(`no actor ${id}`);
+    return actor;
+  }
+
+  raft(id: NodeId): Raft {
+    return this.actor(id).raft;
+  }
+
+  /** Time passes, and nobody looks at the clock. */
+  pass(ms: number): void {
+    this.now += ms;
+  }
+
+  tick(id: NodeId): void {
+    this.raft(id).step({ kind: 'tick', now: this.now });
+    this.#turn(id);
+  }
+
+  propose(id: NodeId, ...commands: string[]): void {
+    const payloads = commands.map((command) => new TextEncoder().encode(command));
+    const proposed = this.raft(id).propose(this.now, payloads);
+    if (proposed.kind !== 'accepted') this.lines.push(`${id} cannot take a command: ${proposed.kind}`);
+    this.#turn(id);
+  }
+
+  /** Hands over what is in flight and what that causes, until all is quiet; the rest stays in flight. */
+  deliver(which: (message: Message) => boolean = () => true): void {
+    for (;;) {
+      const place = this.mail.findIndex(which);
+      const [message] = place === -1 ? [] : this.mail.splice(place, 1);
+      if (message === undefined) return;
+      this.hand(message);
+    }
+  }
+
+  /** Hands over one message, from flight or from the test's own pen. */
+  hand(message: Message): void {
+    this.lines.push(describeMessage(message));
+    const actor = this.actors.get(message.to);
+    actor?.raft.step({ kind: 'message', now: this.now, message });
+    this.#turn(message.to);
+  }
+
+  drop(which: (message: Message) => boolean = () => true): void {
+    this.mail = this.mail.filter((message) => !which(message));
+  }
+
+  /** The oldest write of a slow disk completes. */
+  completeWrite(id: NodeId): void {
+    const actor = this.actor(id);
+    const write = actor.writes.shift();
+    if (write === undefined) throw new Error(`${id} writes nothing`);
+    actor.disk = { ...actor.disk, hardState: write.hardState, entries: merged(actor.disk, write) };
+    actor.raft.step({ kind: 'persisted', now: this.now, sequence: write.sequence });
+    const released = actor.waiting.filter(({ sequence }) => sequence <= write.sequence);
+    actor.waiting.splice(0, released.length);
+    this.mail.push(...released.map(({ message }) => message));
+    this.#turn(id);
+  }
+
+  /** The process dies and starts again from what its disk holds. */
+  restart(id: NodeId): void {
+    const actor = this.actor(id);
+    actor.writes.length = 0;
+    actor.waiting.length = 0;
+    actor.applied.length = 0;
+    actor.raft = this.#create(id, actor.disk);
+    this.#turn(id);
+  }
+
+  /** `id` becomes leader with everyone's help, at a time when nobody is loyal to another. */
+  elect(id: NodeId): void {
+    this.pass(1_000);
+    this.tick(id);
+    this.deliver();
+    if (this.raft(id).status().role !== 'leader') throw new Error(`${id} was not elected`);
+    this.lines = [];
+  }
+
+  /** Terms of a log, such as `1 1 2`. */
+  logOnDisk(id: NodeId): string {
+    return this.actor(id)
+      .disk.entries.map(({ term }) => term)
+      .join(' ');
+  }
+
+  takeLines(): string[] {
+    const { lines } = this;
+    this.lines = [];
+    return lines;
+  }
+
+  #create(id: NodeId, disk: Restored): Raft {
+    return new Raft({ ...this.#options, self: id }, { random: () => 0 }, { restored: disk, now: this.now });
+  }
+
+  #turn(id: NodeId): void {
+    const actor = this.actors.get(id);
+    if (actor === undefined) return;
+    const ready = actor.raft.ready();
+    if (ready.persist !== undefined) actor.writes.push(ready.persist);
+    const sequence = actor.writes.at(-1)?.sequence ?? 0;
+    actor.waiting.push(...ready.sendAfterPersist.map((message) => ({ sequence, message })));
+    this.mail.push(...ready.sendNow);
+    actor.applied.push(...ready.committed.map(describeEntry));
+    const last = ready.committed.at(-1);
+    if (last !== undefined && !this.slowMachines.has(id)) {
+      actor.raft.step({ kind: 'applied', now: this.now, index: last.index });
+    }
+    if (!this.slowDisks.has(id) && actor.writes.length > 0) this.completeWrite(id);
+  }
+}
+
+function restoredFrom(past: Past): Restored {
+  const snapshotIndex = past.snapshot?.index ?? 0;
+  return {
+    ...emptyDisk,
+    snapshotIndex,
+    snapshotTerm: past.snapshot?.term ?? 0,
+    hardState: {
+      term: past.term,
+      votedFor: past.votedFor,
+      commitIndex: past.commitIndex ?? snapshotIndex,
+      recovering: past.recovering ?? false,
+    },
+    entries: past.log.map((term, offset) => ({
+      index: snapshotIndex + offset + 1,
+      term,
+      kind: 'command',
+      data: new TextEncoder().encode(`old ${offset + 1}`),
+    })),
+  };
+}
+
+function merged(disk: Restored, write: Persist): readonly Entry[] {
+  const keep = write.truncateFrom === undefined ? Infinity : write.truncateFrom - 1 - disk.snapshotIndex;
+  return [...disk.entries.slice(0, keep), ...write.entries];
+}
+
+function describeEntry(entry: Entry): string {
+  const what = entry.kind === 'noop' ? 'noop' : new TextDecoder().decode(entry.data);
+  return `${entry.index}@${entry.term} ${what}`;
+}
+
+/** One message on one line: `n1 > n2 append t2 after 3@1 [4@2 noop] commit 3`. */
+export function describeMessage(message: Message): string {
+  const head = `${message.from} > ${message.to} ${message.kind} t${message.term}`;
+  switch (message.kind) {
+    case 'preVoteRequest':
+    case 'voteRequest':
+      return `${head} log ${message.lastIndex}@${message.lastTerm}`;
+    case 'preVoteAnswer':
+    case 'voteAnswer':
+      return `${head} ${message.vote}`;
+    case 'append': {
+      const entries = message.entries.map(describeEntry).join(', ');
+      return `${head} after ${message.previousIndex}@${message.previousTerm} [${entries}] commit ${message.commitIndex}`;
+    }
+    case 'appendAnswer': {
+      const { outcome } = message;
+      return outcome.kind === 'accepted'
+        ? `${head} has ${outcome.matchIndex}`
+        : `${head} lacks ${outcome.previousIndex}, try ${outcome.hintIndex}@${outcome.hintTerm}`;
+    }
+  }
+}
+
+export const from =
+  (...ids: NodeId[]) =>
+  (message: Message): boolean =>
+    ids.includes(message.from);
+export const to =
+  (...ids: NodeId[]) =>
+  (message: Message): boolean =>
+    ids.includes(message.to);
+export const among =
+  (...ids: NodeId[]) =>
+  (message: Message): boolean =>
+    ids.includes(message.from) && ids.includes(message.to);
