@@ -131,13 +131,15 @@ async function compile(name: string, entry: string, flags: readonly string[]): P
 
 /** Versions of what turns source into bytes. */
 async function toolVersions(): Promise<string> {
-  const versions: string[] = [];
-  for (const tool of ['assemblyscript', '@extism/as-pdk']) {
-    const file = join(PROJECT, 'node_modules', tool, 'package.json');
-    const { version } = JSON.parse(await readFile(file, 'utf8')) as { readonly version: string };
-    versions.push(`${tool}@${version}`);
-  }
-  return versions.join(' ');
+  const packages = [
+    import.meta.resolve('assemblyscript/package.json'),
+    import.meta.resolve('@extism/as-pdk/package.json'),
+  ];
+  const versions = packages.map(async (url) => {
+    const { name, version } = JSON.parse(await readFile(new URL(url), 'utf8')) as Record<string, string>;
+    return `${name}@${version}`;
+  });
+  return (await Promise.all(versions)).join(' ');
 }
 
 /** Over the paths and contents of all sources of a folder. */

@@ -9,6 +9,7 @@ import type { FunctionManifest } from './manifest.ts';
 import { decodeOutput } from './output.ts';
 import { WorkerPool } from './pool.ts';
 import type { PoolObserver, PoolResult } from './pool.ts';
+import { Quarantine } from './quarantine.ts';
 import { FunctionSetupError } from './setup-error.ts';
 import { loadModule, type GuestModule } from './wasm-module.ts';
 
@@ -35,6 +36,8 @@ export interface ExtismFunctionHost extends FunctionHost {
   /** Calls that wait for a worker. */
   readonly queueDepth: number;
 }
+
+const QUARANTINE = { timeoutsMax: 3, pauseMs: 5_000 };
 
 interface LoadedFunction extends GuestModule {
   readonly manifest: FunctionManifest;
@@ -78,6 +81,7 @@ class Host implements ExtismFunctionHost {
   readonly #pool: WorkerPool;
   readonly #environment: Environment;
   readonly #observer: FunctionObserver;
+  readonly #quarantines: ReadonlyMap<LoadedFunction, Quarantine>;
 
   constructor(
     functions: readonly LoadedFunction[],
@@ -89,6 +93,9 @@ class Host implements ExtismFunctionHost {
     this.#pool = pool;
     this.#environment = dependencies.environment;
     this.#observer = dependencies.observer ?? {};
+    this.#quarantines = new Map(
+      functions.map((loaded) => [loaded, new Quarantine(QUARANTINE, dependencies.environment.clock)]),
+    );
     this.timers = functions.flatMap(({ manifest: { name, trigger } }) =>
       trigger.type === 'timer' ? [{ name, cron: trigger.cron, singleton: trigger.singleton }] : [],
     );
@@ -126,13 +133,29 @@ class Host implements ExtismFunctionHost {
     };
     try {
       const job = { guest: target.index, input: JSON.stringify(input) };
-      const result = await this.#pool.call(job, target.manifest.timeoutMs);
+      const quarantine = this.#quarantines.get(target);
+      const result = await this.#pool.call(job, target.manifest.timeoutMs, () => quarantine?.refusal());
+      this.#learn(quarantine, name, result);
       const decision = this.#decide(target, result);
       observe('ok');
       return decision;
     } catch (error) {
       if (error instanceof FunctionError) observe(error.code);
       throw error;
+    }
+  }
+
+  #learn(quarantine: Quarantine | undefined, functionName: string, result: PoolResult): void {
+    if (result.kind === 'timeout') {
+      quarantine?.timedOut();
+      if (quarantine?.active === true) {
+        this.#environment.log.error(
+          { function: functionName },
+          'a function keeps timing out; most calls of it are refused',
+        );
+      }
+    } else if (result.kind === 'output' || result.kind === 'failed') {
+      quarantine?.finished();
     }
   }
 
@@ -146,7 +169,7 @@ class Host implements ExtismFunctionHost {
         this.#log(name, result.log);
         throw new FunctionError(result.code, name, result.detail);
       case 'timeout':
-        throw new FunctionError('FUNCTION_TIMEOUT', name, `still running after ${timeoutMs} ms`);
+        throw new FunctionError('FUNCTION_TIMEOUT', name, `used up its ${timeoutMs} ms`);
       case 'queueFull':
         throw new FunctionError('FUNCTION_QUEUE_FULL', name, 'too many calls are waiting');
       case 'unavailable':

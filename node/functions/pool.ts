@@ -39,7 +39,11 @@ export interface PoolObserver {
   workerRestarted?(reason: 'timeout' | 'crash'): void;
 }
 
+/** Asked as a call leaves the queue, again if it comes back to it: why it may not run, if so. */
+export type Admission = () => string | undefined;
+
 interface QueuedCall extends Call {
+  readonly refusal: Admission;
   settle(result: PoolResult): void;
 }
 
@@ -85,14 +89,14 @@ export class WorkerPool {
     return this.#queue.length;
   }
 
-  call(job: Job, timeoutMs: number): Promise<PoolResult> {
+  call(job: Job, timeoutMs: number, refusal: Admission = () => undefined): Promise<PoolResult> {
     return new Promise((settle) => {
       if (this.#unavailable !== undefined) {
         settle({ kind: 'unavailable', reason: this.#unavailable });
       } else if (this.#queue.length >= this.#options.queueMax) {
         settle({ kind: 'queueFull' });
       } else {
-        this.#queue.push({ job, timeoutMs, settle });
+        this.#queue.push({ job, timeoutMs, refusal, settle });
         this.#planDispatch();
       }
     });
@@ -121,9 +125,24 @@ export class WorkerPool {
     for (const thread of this.#working) {
       // Topped up from half, so that under load one message carries many calls.
       if (thread.unanswered > this.#options.window / 2) continue;
-      const calls = this.#queue.splice(0, Math.min(share, this.#options.window - thread.unanswered));
+      const calls = this.#take(Math.min(share, this.#options.window - thread.unanswered));
       if (calls.length > 0) thread.send(calls);
     }
+  }
+
+  /** The next calls that may run, at most `count`; those before them that may not are refused. */
+  #take(count: number): readonly QueuedCall[] {
+    const calls: QueuedCall[] = [];
+    let position = 0;
+    for (; position < this.#queue.length && calls.length < count; position++) {
+      const call = this.#queue[position];
+      if (call === undefined) break;
+      const reason = call.refusal();
+      if (reason === undefined) calls.push(call);
+      else call.settle({ kind: 'unavailable', reason });
+    }
+    this.#queue.splice(0, position);
+    return calls;
   }
 
   /** Starts what is missing. */

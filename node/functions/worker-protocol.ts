@@ -4,9 +4,19 @@
 export interface WorkerSetup {
   readonly guests: readonly GuestSetup[];
   readonly outputBytesMax: number;
-  /** One Int32: how many jobs this worker has finished, modulo 2^32. Raised after the reply was posted. */
-  readonly finished: SharedArrayBuffer;
+  /** Int32s that the worker keeps and the main thread reads: see `Progress`. */
+  readonly progress: SharedArrayBuffer;
 }
+
+/** Indexes into `progress`. */
+export const Progress = {
+  /** How many jobs this worker has finished, modulo 2^32. Raised after the reply was posted. */
+  FINISHED: 0,
+  /** The thread's CPU time when it took up the job it is at, ms. */
+  CPU_AT_START_MS: 1,
+} as const;
+
+export const PROGRESS_BYTES = 8;
 
 export interface GuestSetup {
   readonly name: string;

@@ -4,14 +4,15 @@
  *
  * 1. The thread runs its calls one by one in the order they were sent, so the first unanswered call is the one
  *    that runs. Several are sent ahead, or each call would cost a turn of a busy main thread.
- * 2. A thread is ended only for a call that ran for its whole time, counted from when its turn is known to have
- *    come. A main thread that was held up sees time pass too: what the worker has finished meanwhile (the
- *    shared count) tells the two apart.
- * 3. Everything the thread posted counts, however late it is read: blame is laid when the thread has exited.
+ * 2. A thread is ended only for a call that used its whole time as CPU time: on a busy machine a thread may not
+ *    be run for longer than that. One that takes `WALL_FACTOR` times as long without using the CPU is ended too.
+ * 3. A main thread that was held up sees time pass as well: what the worker has finished meanwhile tells whether
+ *    the first unanswered call still runs.
+ * 4. Everything the thread posted counts, however late it is read: blame is laid when the thread has exited.
  */
 import { Worker } from 'node:worker_threads';
 import { invariant, type Cancel, type Clock } from '../../store/environment.ts';
-import { READY } from './worker-protocol.ts';
+import { Progress, PROGRESS_BYTES, READY } from './worker-protocol.ts';
 import type { FromWorker, GuestSetup, Job, Reply, WorkerSetup } from './worker-protocol.ts';
 
 export interface ThreadOptions {
@@ -44,12 +45,16 @@ export type EndReason = 'timeout' | 'crash' | 'closed';
 /** The heap of the thread itself, which guests fill only through faults of the engine or of Extism. */
 const RESOURCE_LIMITS = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 16 };
 
+const WALL_FACTOR = 10;
+/** How often an overdue call is looked at again: after this part of its time. */
+const LOOK_AGAIN_PART = 1 / 4;
+
 export class WorkerThread<C extends Call> {
   readonly ready: Promise<void>;
   readonly #worker: Worker;
   readonly #clock: Clock;
   readonly #listener: ThreadListener<C>;
-  readonly #finished = new Int32Array(new SharedArrayBuffer(4));
+  readonly #progress = new Int32Array(new SharedArrayBuffer(PROGRESS_BYTES));
   readonly #started = Promise.withResolvers<void>();
   #wasReady = false;
   #answered = 0;
@@ -67,7 +72,7 @@ export class WorkerThread<C extends Call> {
     const setup: WorkerSetup = {
       guests: options.guests,
       outputBytesMax: options.outputBytesMax,
-      finished: this.#finished.buffer,
+      progress: this.#progress.buffer,
     };
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
       name: 'functions',
@@ -123,7 +128,10 @@ export class WorkerThread<C extends Call> {
   #keepWatch(): void {
     const running = this.#unanswered[0];
     if (running === undefined || this.#condemnedCall !== undefined) return;
-    const due = this.#turnAt + running.timeoutMs;
+    this.#lookAt(this.#turnAt + running.timeoutMs);
+  }
+
+  #lookAt(due: number): void {
     if (this.#watch !== undefined) {
       // An earlier look finds the call in time and sets the next; one timer serves many calls.
       if (this.#watch.until <= due) return;
@@ -136,14 +144,32 @@ export class WorkerThread<C extends Call> {
   #look(): void {
     this.#watch = undefined;
     const running = this.#unanswered[0];
-    if (running === undefined) return;
+    if (running === undefined || this.#condemnedCall !== undefined) return;
     const now = this.#clock.monotonic();
-    if (now - this.#turnAt >= running.timeoutMs) {
-      if (Atomics.load(this.#finished, 0) === this.#answered) return this.#condemn(running);
-      // Its answer is on the way. The turn of whatever runs now came at an unknown time: give it all of its own.
+    const elapsedMs = now - this.#turnAt;
+    if (elapsedMs < running.timeoutMs) return this.#keepWatch();
+    if (!this.#stillRuns(running)) {
+      // Its answer is on the way. When the turn of the next came is not known: give it all of its time.
       this.#turnAt = now;
+      return this.#keepWatch();
     }
-    this.#keepWatch();
+    if (elapsedMs >= running.timeoutMs * WALL_FACTOR) return this.#condemn(running);
+    this.#lookAt(now + running.timeoutMs * LOOK_AGAIN_PART);
+    void this.#condemnIfSpent(running);
+  }
+
+  async #condemnIfSpent(call: C): Promise<void> {
+    const startedAtMs = Atomics.load(this.#progress, Progress.CPU_AT_START_MS);
+    // Answered by an interrupt of the thread, so also while a guest loops; not once it has exited.
+    const usage = await this.#worker.cpuUsage().catch(() => undefined);
+    if (usage === undefined || !this.#stillRuns(call)) return;
+    const usedMs = (usage.user + usage.system) / 1_000 - startedAtMs;
+    if (usedMs >= call.timeoutMs) this.#condemn(call);
+  }
+
+  #stillRuns(call: C): boolean {
+    if (this.#unanswered[0] !== call || this.#condemnedCall !== undefined) return false;
+    return Atomics.load(this.#progress, Progress.FINISHED) === this.#answered;
   }
 
   #condemn(call: C): void {

@@ -7,11 +7,11 @@
  * 1. One call is in flight at a time: overlapping calls on one Extism plugin return each other's output.
  * 2. The plugin is reset before each call, or it dies after some 32,000 blocks.
  * 3. An instance that trapped is never called again: what it had allocated is lost and its state is unknown.
- * 4. A reply is posted before `finished` is raised: whoever sees the count knows that the reply is on its way.
+ * 4. A reply is posted before the count of finished jobs is raised: who sees the count knows the reply is on its way.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { createPlugin, type CurrentPlugin, type Plugin } from '@extism/extism';
-import { READY } from './worker-protocol.ts';
+import { Progress, READY } from './worker-protocol.ts';
 import type { FromWorker, GuestSetup, Job, LogLevel, Reply, WorkerSetup } from './worker-protocol.ts';
 
 const LOG_LINES_MAX = 8;
@@ -110,7 +110,7 @@ async function main(): Promise<void> {
   const port = parentPort;
   const post = (message: FromWorker) => port.postMessage(message);
   const setup = workerData as WorkerSetup;
-  const finished = new Int32Array(setup.finished);
+  const progress = new Int32Array(setup.progress);
 
   const guests = setup.guests.map((guest) => new Guest(guest, setup.outputBytesMax));
   for (const guest of guests) await guest.instantiate();
@@ -119,8 +119,10 @@ async function main(): Promise<void> {
     for (const job of jobs) {
       const guest = guests[job.guest];
       if (guest === undefined) throw new Error(`no guest ${job.guest}`);
+      const { user, system } = process.threadCpuUsage();
+      Atomics.store(progress, Progress.CPU_AT_START_MS, Math.floor((user + system) / 1_000));
       post(await guest.call(job.input));
-      Atomics.add(finished, 0, 1);
+      Atomics.add(progress, Progress.FINISHED, 1);
     }
   };
   let previous = Promise.resolve();

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openFunctionHost, type ExtismFunctionHost } from '../../node/functions/host.ts';
 import type { TriggerFact } from '../../node/orders/effects.ts';
-import type { Decision } from '../../node/ports/functions.ts';
+import type { Decision, FunctionError } from '../../node/ports/functions.ts';
 import {
   httpInput,
   manifestText,
@@ -186,17 +186,22 @@ describe('a guest that loops for ever', () => {
     expect(observed.restarts).toEqual(['timeout']);
   });
 
-  it('can do so again and again: there is always another spare', async () => {
+  it('at every call is soon refused, so that the others keep their worker', async () => {
     const observed = observe();
     const host = await openHost({ directory }, observed);
-    const loops = Array.from({ length: 4 }, () => host.callOrder('paid', orderInput('loop')));
+    const loops = Array.from({ length: 200 }, () => host.callOrder('paid', orderInput('loop')));
     const after = host.callOrder('registered', orderInput('after'));
 
-    expect(await Promise.allSettled(loops)).toMatchObject(
-      loops.map(() => ({ status: 'rejected', reason: { code: 'FUNCTION_TIMEOUT' } })),
+    const codes = (await Promise.allSettled(loops)).map((result) =>
+      result.status === 'rejected' ? (result.reason as FunctionError).code : 'answered',
     );
+    const timeouts = codes.filter((code) => code === 'FUNCTION_TIMEOUT').length;
+    // Three are needed; a fourth may have been sent to the spare before the third was known.
+    expect(timeouts).toBeGreaterThanOrEqual(3);
+    expect(timeouts).toBeLessThanOrEqual(4);
+    expect(codes.filter((code) => code === 'FUNCTION_UNAVAILABLE')).toHaveLength(200 - timeouts);
     await expect(after).resolves.toMatchObject(fails('after'));
-    expect(observed.restarts).toEqual(['timeout', 'timeout', 'timeout', 'timeout']);
+    expect(observed.restarts).toEqual(Array<string>(timeouts).fill('timeout'));
   });
 
   it('does not shorten the time of a slow call before it, nor is a slow call taken for it', async () => {
