@@ -114,9 +114,9 @@ export class TestCluster {
   }
 
   /** The machine is gone until it starts again; what was not synced is lost, or part of it is. */
-  losePower(id: NodeId): void {
+  losePower(id: NodeId, lost: 'some of it' | 'everything at risk' = 'some of it'): void {
     this.#stop(id);
-    this.disk(id).losePower(this.random);
+    this.disk(id).losePower(lost === 'some of it' ? this.random : undefined);
   }
 
   /** Gives the node an empty disk. */

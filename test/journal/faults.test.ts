@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../store/environment.ts';
 import type { ClaimVerdict, JournalError, Position } from '../../store/journal/port.ts';
+import { entryKey } from '../../store/journal/records.ts';
 import { integerBetween } from '../support/random.ts';
 import { bytes, TestCluster, type TestNode } from './cluster.ts';
 
@@ -150,19 +151,28 @@ describe.each([3, 5])('%i nodes', (size) => {
     async (seed) => {
       const cluster = await TestCluster.open({ seed, size, syncMs: 3, limits: small });
       const acknowledged: string[] = [];
+      const copies: number[] = [];
+      // Bursts of several frames, so that one is acknowledged while the next is still on its way to the disk.
       for (let step = 0; step < 30; step++) {
-        const id = cluster.ids[step % size] ?? '';
-        const { position, durable } = cluster
-          .journal(id)
-          .append(bytes(`step ${step}`), { durability: 'quorum' });
-        durable.then(
-          () => acknowledged.push(`${position.origin}:${position.sequence}=step ${step}`),
-          () => undefined,
-        );
-        await cluster.clock.advance(1);
+        const id = cluster.ids[integerBetween(cluster.random, 0, size - 1)] ?? '';
+        for (let index = 0; index < 20; index++) {
+          const payload = `${step}/${index} ${'x'.repeat(100)}`;
+          const { position, durable } = cluster.journal(id).append(bytes(payload), { durability: 'quorum' });
+          durable.then(
+            () => {
+              acknowledged.push(`${position.origin}:${position.sequence}=${payload}`);
+              const key = entryKey(position.origin, position.sequence);
+              copies.push(cluster.ids.filter((other) => cluster.disk(other).keys(key).length > 0).length);
+            },
+            () => undefined,
+          );
+        }
+        await cluster.clock.advance(cluster.random() * 3);
       }
+      expect(Math.min(...copies)).toBeGreaterThan(size / 2);
       const before = [...acknowledged];
-      for (const id of cluster.ids) cluster.losePower(id);
+      // The worst case: whatever may be lost is lost.
+      for (const id of cluster.ids) cluster.losePower(id, 'everything at risk');
       for (const id of cluster.ids) await cluster.start(id);
       await cluster.opened();
       await cluster.converge();

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 import { JournalError } from '../../store/journal/port.ts';
+import { entryKey } from '../../store/journal/records.ts';
+import { channels, decodePush } from '../../store/journal/wire.ts';
 import { bytes, TestCluster } from './cluster.ts';
 
 test('a quorum append reaches every member, once and in order', async () => {
@@ -79,6 +81,51 @@ test('a vote that was lost on the way is asked for again', async () => {
   cluster.network.heal();
   const { verdict } = await cluster.clock.resolve(registered, { withinMs: 4_000 });
   expect(verdict).toEqual({ kind: 'won' });
+});
+
+test('a vote given before the link broke is asked for again, although nothing is left to push', async () => {
+  const cluster = await TestCluster.open({ seed: 11, size: 3 });
+  cluster.network.cutSilently('n2', 'n1');
+  cluster.network.cutSilently('n3', 'n1');
+  const registered = cluster.journal('n1').register('order', bytes('a'), { timeoutMs: 5_000 });
+  await cluster.clock.advance(100);
+  cluster.network.partition([['n1'], ['n2', 'n3']]);
+  await cluster.clock.advance(100);
+  cluster.network.heal();
+  const { verdict } = await cluster.clock.resolve(registered, { withinMs: 2_000 });
+  expect(verdict).toEqual({ kind: 'won' });
+});
+
+test('nothing leaves a node before it is on its own disk', async () => {
+  let pushed = 0;
+  const cluster: TestCluster = await TestCluster.open({
+    seed: 12,
+    size: 3,
+    syncMs: 5,
+    wrap: (network) => ({
+      ...network,
+      send: (to, channel, payload, lane) => {
+        if (channel === channels.push) {
+          const stored = new Set(cluster.disk(network.self).keys());
+          for (const { sequence } of decodePush(payload).records) {
+            expect(stored).toContain(entryKey(network.self, sequence));
+            pushed++;
+          }
+        }
+        return network.send(to, channel, payload, lane);
+      },
+    }),
+  });
+  const registered: Promise<unknown>[] = [];
+  for (let step = 0; step < 40; step++) {
+    cluster.journal('n1').append(bytes(`step ${step}`), { durability: 'local' });
+    registered.push(cluster.journal('n1').register(`order ${step}`, bytes('a'), { timeoutMs: 5_000 }));
+    await cluster.clock.advance(1);
+  }
+  await cluster.clock.resolve(Promise.all(registered), { withinMs: 5_000 });
+  await cluster.converge();
+  expect(pushed).toBeGreaterThanOrEqual(160);
+  expect(cluster.fatalErrors()).toEqual([]);
 });
 
 test('who was away is brought up to date, also about members that are gone', async () => {
