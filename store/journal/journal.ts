@@ -48,6 +48,8 @@ export interface JournalDependencies {
 
 export interface JournalStats {
   readonly phase: RecoveryPhase;
+  /** While not open: members that did not say yet what they hold. */
+  readonly unheard: readonly NodeId[];
   /** Own entries on their way to this disk. */
   readonly queuedEntries: number;
   readonly queuedBytes: number;
@@ -317,6 +319,7 @@ class ZoneJournal implements OpenJournal {
     const pushers = [...this.#pushers.values()];
     return {
       phase: this.#opening.phase,
+      unheard: this.#opening.unheard,
       queuedEntries: this.#own.queuedEntries,
       queuedBytes: this.#own.queuedBytes,
       intakeBytes: this.#intake.queuedBytes,

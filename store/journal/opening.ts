@@ -56,6 +56,11 @@ export class Opening {
     return this.#phase;
   }
 
+  /** Members that have to be heard before this node may open. */
+  get unheard(): readonly NodeId[] {
+    return this.#phase === 'open' ? [] : this.#recovery.missing;
+  }
+
   /** Callers that wait for this node to open. */
   get waiting(): number {
     return this.#waiting;
@@ -126,10 +131,9 @@ export class Opening {
       this.#finish();
     } else if (phase === 'relearning' && this.#phase !== 'relearning') {
       this.#phase = 'relearning';
-      environment.log.warn(
-        { waitingFor: this.#recovery.missing },
-        'this disk relearns its journal from the peers',
-      );
+      const waitingFor = this.#recovery.missing;
+      if (this.#whole) environment.log.error({ waitingFor }, 'this disk lost its journal, and relearns it');
+      else environment.log.info({ waitingFor }, 'this disk knows no past: it hears every member first');
       // A restart on the way must not take what is here by then for all there is.
       if (this.#whole) this.#write(false, () => undefined);
       onKnown();

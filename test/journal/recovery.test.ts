@@ -58,7 +58,7 @@ test('a wiped node with nobody to ask waits, and callers that wait for it time o
   });
   const patient = journal.register('order', bytes('patient'), { timeoutMs: 10_000 });
   await cluster.clock.advance(5_000);
-  expect(journal.stats()).toMatchObject({ phase: 'relearning', waiting: 1 });
+  expect(journal.stats()).toMatchObject({ phase: 'relearning', unheard: ['n1', 'n2'], waiting: 1 });
   cluster.network.heal();
   expect(await cluster.clock.resolve(patient, { withinMs: 5_000 })).toEqual({
     position: { origin: 'n3', sequence: 2 },
