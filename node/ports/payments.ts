@@ -24,6 +24,11 @@ export interface PaymentRequest {
   readonly amount: number;
   readonly currency: string;
   readonly traceparent?: string;
+  /**
+   * When this was first asked for, ms. Providers forget idempotency keys after a day: a payment older than that is
+   * looked up before it is sent again.
+   */
+  readonly firstAskedAt?: number;
 }
 
 /**

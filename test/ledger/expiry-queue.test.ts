@@ -6,16 +6,16 @@ import type { Expiring } from '../../store/ledger/expiry-queue.ts';
 
 test('whatever is added and removed, members leave in order of expiry, then of order id', () => {
   const step = fc.oneof(
-    { arbitrary: fc.record({ add: fc.integer({ min: 0, max: 20 }) }), weight: 3 },
+    { arbitrary: fc.record({ add: fc.integer({ min: 0, max: 99 }) }), weight: 3 },
     { arbitrary: fc.record({ remove: fc.nat() }), weight: 2 },
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
       const queue = new ExpiryQueue<Expiring>();
       const members: Expiring[] = [];
       for (const [index, action] of steps.entries()) {
         if ('add' in action) {
-          const member = { orderId: `o${(index * 7) % 61}`, expiresAt: action.add, slot: -1 };
+          const member = { orderId: `o${(index * 7) % 127}`, expiresAt: action.add, slot: -1 };
           queue.add(member);
           members.push(member);
         } else if (members.length > 0) {

@@ -1,0 +1,84 @@
+import { mkdir, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/**
+ * The sandbox's memory across restarts: one line of JSON per executed request, appended before it is answered.
+ * Lines gather while a write is on its way. Survives the process, not the machine: nobody's money is in here.
+ */
+export interface LoggedRequest {
+  readonly at: number;
+  readonly path: string;
+  /** As it was sent, form-encoded. */
+  readonly body: string;
+  readonly key?: string;
+  readonly requestId: string;
+  /** The answer was an outage, though the request was carried out. */
+  readonly outage?: true;
+}
+
+export interface OperationLog {
+  /** Resolves once the request is written. */
+  append(request: LoggedRequest): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens or creates the log under `directory` and gives what it holds. The seed of the first opening stands. */
+export async function openOperationLog(
+  directory: string,
+  seed: string,
+): Promise<{
+  readonly log: OperationLog;
+  readonly seed: string;
+  readonly requests: readonly LoggedRequest[];
+}> {
+  await mkdir(directory, { recursive: true });
+  const path = join(directory, 'requests.jsonl');
+  const file = await open(path, 'a+');
+  const content = await file.readFile('utf8');
+  // A last line without its newline was torn by a kill: that request was never answered.
+  const whole = content.slice(0, content.lastIndexOf('\n') + 1);
+  if (whole.length < content.length) await file.truncate(Buffer.byteLength(whole));
+  const [header, ...lines] = whole.split('\n').filter((line) => line !== '');
+  if (header === undefined) {
+    await file.appendFile(`${JSON.stringify({ version: 1, seed })}\n`);
+    return { log: new FileLog(file), seed, requests: [] };
+  }
+  const { version, seed: kept } = JSON.parse(header) as { version: number; seed: string };
+  if (version !== 1) throw new Error(`${path} was written by another version of the sandbox`);
+  const requests = lines.map((line) => JSON.parse(line) as LoggedRequest);
+  return { log: new FileLog(file), seed: kept, requests };
+}
+
+export const forgetful: OperationLog = {
+  append: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+};
+
+class FileLog implements OperationLog {
+  readonly #file: FileHandle;
+  #gathered = '';
+  /** Settles when everything gathered so far is written. */
+  #round: Promise<void> | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  append(request: LoggedRequest): Promise<void> {
+    this.#gathered += `${JSON.stringify(request)}\n`;
+    this.#round ??= this.#writing = this.#writing.then(() => {
+      const lines = this.#gathered;
+      this.#gathered = '';
+      this.#round = undefined;
+      return this.#file.appendFile(lines);
+    });
+    return this.#round;
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#file.close();
+  }
+}

@@ -1,0 +1,100 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import { Admission } from '../../node/payments/admission.ts';
+import type { Admitted, AdmissionOptions } from '../../node/payments/admission.ts';
+import { settle, VirtualClock } from '../support/virtual-clock.ts';
+
+function door(options: Partial<AdmissionOptions> = {}) {
+  const clock = new VirtualClock();
+  const admission = new Admission(
+    { maxConcurrent: 2, requestsPerSecond: 1_000_000, maxQueue: 10, maxWaitMs: 1_000, ...options },
+    { clock },
+  );
+  const answers: string[] = [];
+  const enter = (name: string, lane: 'begin' | 'finish' = 'begin'): void => {
+    void admission.enter(lane).then((answer: Admitted) => {
+      answers.push(answer.kind === 'admitted' ? name : `${name}: ${answer.reason}`);
+    });
+  };
+  return { clock, admission, answers, enter };
+}
+
+test('who waits in vain is told after the longest wait, and not later (A2)', async () => {
+  const { clock, answers, enter } = door();
+  for (const name of ['a', 'b', 'c']) enter(name);
+  await clock.advance(999);
+  expect(answers).toEqual(['a', 'b']);
+  await clock.advance(1);
+  expect(answers).toEqual(['a', 'b', 'c: BUSY']);
+});
+
+test('a full queue turns away at once (A1)', async () => {
+  const { clock, answers, enter } = door({ maxQueue: 1 });
+  for (const name of ['a', 'b', 'c', 'd']) enter(name);
+  await clock.advance(0);
+  expect(answers).toEqual(['a', 'b', 'd: QUEUE_FULL']);
+});
+
+test('orders that are to end go before orders that begin (A3)', async () => {
+  const { admission, answers, enter } = door({ maxConcurrent: 1 });
+  enter('first');
+  enter('begin 1');
+  enter('begin 2');
+  enter('finish', 'finish');
+  for (let left = 0; left < 3; left += 1) {
+    await settle();
+    admission.leave();
+  }
+  await settle();
+  expect(answers).toEqual(['first', 'finish', 'begin 1', 'begin 2']);
+});
+
+test('a pause that outlasts the longest wait turns away at once, and says for how long (A2)', async () => {
+  const { clock, admission } = door();
+  admission.pause(5_000);
+  expect(await admission.enter('begin')).toEqual({
+    kind: 'turnedAway',
+    reason: 'RATE_BUDGET',
+    retryAfterMs: 5_001,
+  });
+  await clock.advance(5_001);
+  expect(await admission.enter('begin')).toEqual({ kind: 'admitted' });
+});
+
+test('within any second no more start than the budget and one burst, and no more run than allowed (A1)', async () => {
+  const visit = fc.record({
+    afterMs: fc.integer({ min: 0, max: 40 }),
+    staysMs: fc.integer({ min: 0, max: 90 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(visit, { minLength: 1, maxLength: 150 }), async (visits) => {
+      const { clock, admission } = door({ maxConcurrent: 5, requestsPerSecond: 40, maxQueue: 20 });
+      const starts: number[] = [];
+      let underWay = 0;
+      let answered = 0;
+      for (const { afterMs, staysMs } of visits) {
+        await clock.advance(afterMs);
+        expect(admission.waiting()).toBeLessThanOrEqual(20);
+        void admission.enter('begin').then((answer) => {
+          answered += 1;
+          if (answer.kind !== 'admitted') return;
+          starts.push(clock.monotonic());
+          underWay += 1;
+          expect(underWay).toBeLessThanOrEqual(5);
+          clock.after(staysMs, () => {
+            underWay -= 1;
+            admission.leave();
+          });
+        });
+      }
+      await clock.advance(1_100);
+      expect(answered).toBe(visits.length);
+      for (const start of starts) {
+        const within = starts.filter((other) => other >= start && other < start + 1_000);
+        expect(within.length).toBeLessThanOrEqual(40 + 10 + 1);
+      }
+    }),
+    { seed: 51, numRuns: 60 },
+  );
+});
