@@ -7,7 +7,6 @@ import type { ClusterView, Readiness } from './http/dependencies.ts';
 import { createHttpServer } from './http/server.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createMetrics } from './metrics/index.ts';
-import { observersOf } from './observers.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import { createStripeProvider } from './payments/stripe-provider.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
@@ -52,11 +51,11 @@ export async function startNode(
   const settings: FunctionSettings = { capture: config.payments.capture, holdTtlMs: config.orders.holdForMs };
   const state = { caughtUp: false, draining: false };
   const metrics = createMetrics({ self });
-  const observers = observersOf(metrics);
 
   const sor = await lifecycle.start(
     'system of record client',
-    () => createPostgres({ url: config.systemOfRecord.url.reveal() }, { environment }),
+    () =>
+      createPostgres({ url: config.systemOfRecord.url.reveal(), statementTimeoutMs: 4_000 }, { environment }),
     (part) => part.close(),
   );
   const payments = await lifecycle.start(
@@ -73,7 +72,7 @@ export async function startNode(
           requestsPerSecond: config.payments.requestsPerSecond / config.members.length,
           maxQueue: PAYMENT_QUEUE_MAX,
         },
-        { environment, observer: observers.payments },
+        { environment, observer: metrics.payments },
       ),
     (part) => part.close(),
   );
@@ -86,13 +85,13 @@ export async function startNode(
           workers: config.functions.workers,
           queueMax: FUNCTION_QUEUE_MAX,
         },
-        { environment, observer: observers.functions },
+        { environment, observer: metrics.functions },
       ),
     (part) => part.close(),
   );
   const store = await lifecycle.start(
     'store',
-    () => open(config, environment, observers.store),
+    () => open(config, environment, metrics.disk),
     (part) => part.close(),
   );
   const views = await lifecycle.start(
@@ -124,7 +123,7 @@ export async function startNode(
     views,
     log: orderLog,
     membership,
-    observer: observers.workflow,
+    observer: metrics.orders,
     encode: encodeEvent,
     randomKey: randomUUID,
   };
@@ -170,7 +169,7 @@ export async function startNode(
               'filled the empty catalogue of the system of record',
             );
           },
-          observer: observers.reconcilers,
+          observer: metrics.reconcilers,
         },
       );
       part.start();

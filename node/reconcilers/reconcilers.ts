@@ -42,9 +42,9 @@ export interface ReconcilersOptions {
 /** What metrics count. None may throw. */
 export interface ReconcilersObserver extends JobObserver {
   /** One batch of outcomes went to the system of record. */
-  delivered(batch: { readonly size: number; readonly parked: number; readonly seconds: number }): void;
+  delivered?(batch: { readonly size: number; readonly parked: number; readonly seconds: number }): void;
   /** After each inbound run; empty when everything promised is there. */
-  shortfalls(shortfalls: InboundResult['shortfalls']): void;
+  shortfalls?(shortfalls: InboundResult['shortfalls']): void;
 }
 
 export interface ReconcilersDependencies {
@@ -115,7 +115,7 @@ class LedReconcilers implements RunningReconcilers {
         pending,
         mayContinue: () => this.#mayRun(),
         exclusively: (work) => this.#exclusively(work),
-        onBatch: (batch) => observer?.delivered(batch),
+        onBatch: (batch) => observer?.delivered?.(batch),
       },
     );
     this.#schedule = new Schedule(
@@ -143,7 +143,7 @@ class LedReconcilers implements RunningReconcilers {
     this.#jobs = {
       inbound: job('inbound', async () => {
         const { processed, shortfalls } = await this.#exclusively(() => this.#inbound.run());
-        observer?.shortfalls(shortfalls);
+        observer?.shortfalls?.(shortfalls);
         return { processed, parked: 0 };
       }),
       outbound: job('outbound', () => this.#outbound.run(this.#batchSize)),

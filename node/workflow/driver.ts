@@ -190,15 +190,16 @@ export class Driver {
   async #perform(folded: FoldedOrder, effect: Effect, decision: Decision): Promise<StepResult> {
     const { log } = this.#dependencies;
     const provenance = { decision, cause: folded.cause };
-    if (asksForMoney(effect) && folded.order.payment.status === 'pending') {
-      // W3: the next fold knows that money may have moved, here and on whatever node comes after.
-      await log.append(folded, { type: 'paymentRequested', data: { attempt: 1 } }, 'local', provenance);
-    }
     let performed: Performed;
     try {
+      if (asksForMoney(effect) && folded.order.payment.status === 'pending') {
+        // W3: the next fold knows that money may have moved, here and on whatever node comes after.
+        await log.append(folded, { type: 'paymentRequested', data: { attempt: 1 } }, 'local', provenance);
+      }
       performed = await perform(folded, effect as OrderEffect, this.#dependencies);
     } catch (error) {
       if (error instanceof LedgerError) return retry('soon', 'LEDGER_UNAVAILABLE', error.message);
+      if (error instanceof JournalError) return retry('soon', 'JOURNAL_UNAVAILABLE', error.message);
       throw error;
     }
     switch (performed.kind) {

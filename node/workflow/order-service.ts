@@ -61,11 +61,11 @@ export function createOrderService(
   let draining = false;
 
   return {
-    place: (asked) => counted(place(asked)),
+    place,
     find: async (orderId) => (await views.get(orderId))?.order,
     events: (orderId) => views.events(orderId),
     list: (query) => views.list(query),
-    cancel: (orderId) => counted(cancel(orderId)),
+    cancel,
     paymentChanged: (orderId) => {
       if (driver.isDriving(orderId)) driver.drive(orderId);
     },
@@ -73,12 +73,6 @@ export function createOrderService(
       draining = true;
     },
   };
-
-  async function counted<T>(answering: Promise<Answer<T>>): Promise<Answer<T>> {
-    const answer = await answering;
-    if (!answer.ok) observer.refused(answer.refusal.code);
-    return answer;
-  }
 
   async function place(asked: PlaceOrder): Promise<Placed> {
     const orderId = orderIdOf(asked.idempotencyKey ?? dependencies.randomKey());
@@ -158,7 +152,7 @@ export function createOrderService(
     const { position, verdict } = await journal.register(orderId, dependencies.encode(event), {
       timeoutMs: registrationTimeoutMs,
     });
-    if (verdict.kind === 'won') observer.registered((environment.clock.monotonic() - startedAt) / 1_000);
+    observer.registered(verdict.kind, (environment.clock.monotonic() - startedAt) / 1_000);
     const own = position === undefined ? undefined : positionId(position);
     if (own !== undefined) views.record({ ...event, id: own });
 

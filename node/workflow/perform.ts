@@ -71,7 +71,7 @@ export async function perform(
   async function hold(ttlMs: number): Promise<Performed> {
     const lines = order.lines.map(({ sku, quantity }) => ({ sku, quantity }));
     const answer = await ledger.hold({ orderId: order.id, fingerprint: order.fingerprint, lines, ttlMs });
-    observer.held(answer);
+    observer.held(answer.kind === 'refused' ? answer.reason : answer.kind);
     switch (answer.kind) {
       case 'held':
         return fact({ type: 'reserved', data: { expiresAt: answer.expiresAt } });

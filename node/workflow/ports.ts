@@ -1,8 +1,6 @@
-import type { HoldAnswer } from '../../store/ledger/port.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { RecordedEvent } from '../orders/events.ts';
 import type { Order, OrderState, Outcome } from '../orders/order.ts';
-import type { Refusal } from '../ports/order-service.ts';
 
 /** What the order flow needs of the folded journal; `node/views` provides it. */
 export interface Views {
@@ -37,11 +35,10 @@ export interface Membership {
 export interface WorkflowObserver {
   step(step: string, seconds: number): void;
   ended(outcome: Outcome, seconds: number): void;
-  held(answer: HoldAnswer): void;
+  /** The kind of a hold's answer; the reason where it was refused. */
+  held(answer: string): void;
   parked(code: string): void;
   takenOver(): void;
-  /** A registration won its claim on a majority's disks. */
-  registered(seconds: number): void;
-  /** A request to place or cancel an order was turned down. */
-  refused(code: Refusal['code']): void;
+  /** The journal's verdict on a registration, and how long it took. */
+  registered(verdict: string, seconds: number): void;
 }

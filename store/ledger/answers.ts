@@ -1,4 +1,4 @@
-import { pack, unpack } from 'msgpackr';
+import { decode as unpack, encode as pack } from '@msgpack/msgpack';
 
 import { invariant } from '../environment.ts';
 import { releaseReasons } from './commands.ts';

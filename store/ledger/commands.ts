@@ -1,4 +1,4 @@
-import { pack, unpack } from 'msgpackr';
+import { decode as unpack, encode as pack } from '@msgpack/msgpack';
 
 import { limits } from './limits.ts';
 import type { ProductRow, ReleaseReason, StockLine } from './port.ts';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { pack } from 'msgpackr';
+import { encode as pack } from '@msgpack/msgpack';
 import { describe, expect, test } from 'vitest';
 
 import { decodeAnswer } from '../../store/ledger/answers.ts';

@@ -4,6 +4,7 @@ import type { OrderFact, RecordedEvent } from '../../node/orders/events.ts';
 import { foldOrder, type FoldedOrder } from '../../node/orders/fold.ts';
 import type { OrderEffect } from '../../node/orders/transitions.ts';
 import { perform } from '../../node/workflow/perform.ts';
+import { honestEffect } from '../support/honest-functions.ts';
 import { paymentDouble } from '../support/payment-double.ts';
 import { stockLedger } from '../support/stock-ledger.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -142,7 +143,7 @@ describe('an order under functions that ask for anything', () => {
           for (const event of journal) seen[0].add(event);
           for (let steps = 0; folded(0).trigger !== undefined; steps += 1) {
             expect(steps).toBeLessThan(10);
-            const performed = await perform(folded(0), honest(folded(0)), dependencies);
+            const performed = await perform(folded(0), honestEffect(folded(0)), dependencies);
             expect(performed.kind).toBe('facts');
             if (performed.kind === 'facts') for (const fact of performed.facts) record(0, fact);
           }
@@ -173,26 +174,3 @@ describe('an order under functions that ask for anything', () => {
     );
   });
 });
-
-/** What the shipped functions ask for. */
-function honest({ trigger, code, order }: FoldedOrder): OrderEffect {
-  const { cancelRequested, capture, payment } = order;
-  switch (trigger) {
-    case 'registered':
-      if (cancelRequested && payment.status === 'pending') return { type: 'order.cancel' };
-      return capture === 'immediate' ? { type: 'payment.charge' } : { type: 'payment.authorize' };
-    case 'paymentRefused':
-      return cancelRequested ? { type: 'order.cancel' } : { type: 'order.fail', code };
-    case 'paid':
-      return cancelRequested ? { type: 'payment.reverse' } : { type: 'stock.hold', ttlMs: 1_000 };
-    case 'reserved':
-      if (cancelRequested) return { type: 'payment.reverse' };
-      return payment.status === 'captured' ? { type: 'order.fulfil' } : { type: 'payment.capture' };
-    case 'captured':
-      return { type: 'order.fulfil' };
-    case 'reversed':
-      return cancelRequested ? { type: 'order.cancel' } : { type: 'order.refund', code };
-    default:
-      return { type: 'payment.reverse' };
-  }
-}

@@ -4,6 +4,7 @@ import type { Bank, Operation, Outcome } from './bank.ts';
 import { failures } from './failures.ts';
 import type { Failure } from './failures.ts';
 import { fingerprintOf, parseForm } from './form.ts';
+import type { Form } from './form.ts';
 import type { IdempotencyKeys } from './idempotency.ts';
 import type { LoggedRequest, OperationLog } from './operation-log.ts';
 
@@ -92,7 +93,7 @@ export class Desk {
   replay(request: LoggedRequest): Outcome {
     const { at, path, body, key, requestId, outage } = request;
     const form = parseForm(body);
-    const operation = operationOf(path, body);
+    const operation = operationOf(path, form);
     const carriedOut: Outcome =
       operation === undefined
         ? { kind: 'failed', failure: failures.noSuchRoute('POST', path) }
@@ -105,8 +106,7 @@ export class Desk {
   }
 }
 
-function operationOf(path: string, body: string): Operation | undefined {
-  const form = parseForm(body);
+function operationOf(path: string, form: Form): Operation | undefined {
   if (path === '/v1/payment_intents') return { kind: 'create', form };
   if (path === '/v1/refunds') return { kind: 'refund', form };
   const match = /^\/v1\/payment_intents\/([^/]+)\/(confirm|capture|cancel)$/.exec(path);

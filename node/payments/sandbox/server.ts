@@ -83,7 +83,7 @@ export function createServer(dependencies: ServerDependencies): FastifyInstance 
           outage: fault?.kind === 'fail',
         });
         try {
-          const delayMs = fault?.kind === 'delay' ? fault.ms : isSlow(answer) ? slowAnswerMs : 0;
+          const delayMs = fault?.kind === 'delay' ? fault.ms : isSlow(pathOf(request), answer) ? slowAnswerMs : 0;
           if (delayMs > 0) await wait(delayMs, undefined, { signal: closing });
           if (fault?.kind === 'hangUp') return hangUp(request, reply);
           reply.header('request-id', answer.requestId);
@@ -145,9 +145,10 @@ export function createServer(dependencies: ServerDependencies): FastifyInstance 
   return app;
 }
 
-/** Only a first answer is late: a replay comes from the books. */
-function isSlow(answer: { readonly outcome: Outcome; readonly replayOf?: string }): boolean {
+/** Only charging the card takes long, and only the first time: a replay comes from the books. */
+function isSlow(path: string, answer: { readonly outcome: Outcome; readonly replayOf?: string }): boolean {
   if (answer.replayOf !== undefined || answer.outcome.kind !== 'intent') return false;
+  if (path.endsWith('/capture') || path.endsWith('/cancel')) return false;
   const behaviour = behaviourOf(answer.outcome.intent.method ?? '');
   return behaviour?.kind === 'succeeds' && behaviour.slow;
 }

@@ -1,0 +1,185 @@
+import { fingerprintOf } from '../../node/orders/identity.ts';
+import type { PlaceOrder } from '../../node/ports/order-service.ts';
+import { encodeEvent } from '../../node/views/codec.ts';
+import { OrderViews } from '../../node/views/order-views.ts';
+import { Driver } from '../../node/workflow/driver.ts';
+import { OrderLog } from '../../node/workflow/order-log.ts';
+import { createOrderService } from '../../node/workflow/order-service.ts';
+import type { WorkflowObserver } from '../../node/workflow/ports.ts';
+import { Supervisor } from '../../node/workflow/supervisor.ts';
+import { createCommitter } from '../../store/disk/group-commit.ts';
+import { createTable } from '../../store/disk/tables.ts';
+import type { Random } from '../../store/environment.ts';
+import { openJournal, type OpenJournal } from '../../store/journal/journal.ts';
+import { LedgerError, type Ledger } from '../../store/ledger/port.ts';
+import { testEnvironment, type TestEnvironment } from './environment.ts';
+import { honestFunctions } from './honest-functions.ts';
+import { MemoryDisk } from './memory-disk.ts';
+import { MemoryNetwork } from './memory-network.ts';
+import { paymentDouble } from './payment-double.ts';
+import { stockLedger } from './stock-ledger.ts';
+import type { NodeClock, VirtualClock } from './virtual-clock.ts';
+
+/**
+ * A cluster that runs the real order flow on the real journal, under one virtual clock: network and disks are
+ * simulated, the ledger is one real stock machine that a node reaches only while it reaches a majority.
+ */
+export interface FlowNode {
+  readonly id: string;
+  readonly clock: NodeClock;
+  readonly environment: TestEnvironment;
+  readonly journal: OpenJournal;
+  readonly views: OrderViews;
+  readonly service: ReturnType<typeof createOrderService>;
+}
+
+export class FlowCluster {
+  readonly ids: readonly string[];
+  readonly clock: VirtualClock;
+  readonly network: MemoryNetwork;
+  readonly payments = paymentDouble();
+  readonly disks: ReadonlyMap<string, MemoryDisk>;
+  readonly nodes = new Map<string, FlowNode>();
+  readonly #random: Random;
+  readonly #ledger: Ledger;
+
+  private constructor(ids: readonly string[], clock: VirtualClock, random: Random, ledger: Ledger) {
+    this.ids = ids;
+    this.clock = clock;
+    this.#random = random;
+    this.#ledger = ledger;
+    this.network = new MemoryNetwork({ members: ids }, { clock, random });
+    this.disks = new Map(ids.map((id) => [id, new MemoryDisk({ syncMs: 0.3 })]));
+  }
+
+  static async start(options: {
+    readonly ids: readonly string[];
+    readonly clock: VirtualClock;
+    readonly random: Random;
+    readonly onHand: number;
+  }): Promise<FlowCluster> {
+    const { ids, clock, random, onHand } = options;
+    const ledger = await stockLedger({ clock, products: [{ sku: 'MUG', onHand }] });
+    const cluster = new FlowCluster(ids, clock, random, ledger);
+    for (const id of ids) await cluster.boot(id);
+    return cluster;
+  }
+
+  get ledger(): Ledger {
+    return this.#ledger;
+  }
+
+  async boot(id: string): Promise<void> {
+    const clock = this.clock.node();
+    const environment = testEnvironment({ clock, random: this.#random });
+    const disk = this.disks.get(id)?.open(clock);
+    if (disk === undefined) throw new Error(`no such node: ${id}`);
+    const network = this.network.join(id);
+    const peers = this.ids.filter((other) => other !== id);
+    const committer = createCommitter({}, { disk, environment });
+    const journal = await openJournal(
+      { self: id, zonePeers: peers, zoneVoters: this.ids },
+      { environment, disk, committer, network },
+    );
+    const views = new OrderViews(
+      {},
+      { environment, journal, table: createTable('orders', { disk, log: environment.log }) },
+    );
+    await views.start();
+    const reachesMajority = (): boolean =>
+      1 + peers.filter((peer) => network.reachable(peer)).length > this.ids.length / 2;
+    const membership = {
+      self: id,
+      members: this.ids.map((member) => ({ id: member, voter: true })),
+      reachable: (peer: string) => network.reachable(peer),
+      onReachability: (handler: (peer: string, reachable: boolean) => void) =>
+        network.onReachability(handler),
+    };
+    const log = new OrderLog({ self: id }, { clock, journal, views, encode: encodeEvent });
+    const flow = {
+      environment,
+      clock,
+      journal,
+      ledger: this.#ledgerFor(clock, reachesMajority),
+      payments: this.payments,
+      functions: honestFunctions(),
+      views,
+      log,
+      membership,
+      observer: silentObserver,
+      encode: encodeEvent,
+      randomKey: () => `random-${this.#random()}`,
+    };
+    const settings = { capture: 'after-reserve', holdTtlMs: 60_000 } as const;
+    const driver = new Driver({ self: id, settings }, flow);
+    const supervisor = new Supervisor(
+      { takeOverAfterMs: 1_000, abandonAfterMs: 30_000 },
+      { ...flow, driver },
+    );
+    const service = createOrderService(
+      { self: id, settings, openOrdersMax: 1_000 },
+      { ...flow, driver, supervisor },
+    );
+    supervisor.start();
+    this.nodes.set(id, { id, clock, environment, journal, views, service });
+  }
+
+  /** `kill -9`, or with `power` also whatever its disk had not synced. */
+  kill(id: string, options: { readonly power?: boolean } = {}): void {
+    this.nodes.get(id)?.clock.stop();
+    this.nodes.delete(id);
+    this.network.leave(id);
+    const disk = this.disks.get(id);
+    if (options.power === true) disk?.losePower(this.#random);
+    else disk?.killProcess();
+  }
+
+  node(id: string): FlowNode {
+    const node = this.nodes.get(id);
+    if (node === undefined) throw new Error(`${id} is not running`);
+    return node;
+  }
+
+  order(key: string | undefined, over: Partial<PlaceOrder> = {}): PlaceOrder {
+    return {
+      ...(key === undefined ? {} : { idempotencyKey: key }),
+      customer: { id: 'c', email: 'a@b.c' },
+      currency: 'EUR',
+      lines: [{ sku: 'MUG', quantity: 1 }],
+      payment: { method: 'pm_card_visa' },
+      waitMs: 0,
+      ...over,
+    };
+  }
+
+  fingerprint(over: Partial<PlaceOrder> = {}): string {
+    return fingerprintOf(this.order(undefined, over));
+  }
+
+  #ledgerFor(clock: NodeClock, reachesMajority: () => boolean): Ledger {
+    const roundTrip = <T>(ask: () => Promise<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        clock.after(1, () => {
+          if (reachesMajority()) ask().then(resolve, reject);
+          else clock.after(500, () => reject(new LedgerError('NO_LEADER', 'no majority')));
+        });
+      });
+    const ledger = this.#ledger;
+    return {
+      ...ledger,
+      hold: (hold) => roundTrip(() => ledger.hold(hold)),
+      commit: (orderId) => roundTrip(() => ledger.commit(orderId)),
+      release: (orderId, reason) => roundTrip(() => ledger.release(orderId, reason)),
+      claim: (orderId, registration) => roundTrip(() => ledger.claim(orderId, registration)),
+    };
+  }
+}
+
+const silentObserver: WorkflowObserver = {
+  step: () => undefined,
+  ended: () => undefined,
+  held: () => undefined,
+  parked: () => undefined,
+  takenOver: () => undefined,
+  registered: () => undefined,
+};
