@@ -83,7 +83,8 @@ export function createServer(dependencies: ServerDependencies): FastifyInstance 
           outage: fault?.kind === 'fail',
         });
         try {
-          const delayMs = fault?.kind === 'delay' ? fault.ms : isSlow(pathOf(request), answer) ? slowAnswerMs : 0;
+          const delayMs =
+            fault?.kind === 'delay' ? fault.ms : isSlow(pathOf(request), answer) ? slowAnswerMs : 0;
           if (delayMs > 0) await wait(delayMs, undefined, { signal: closing });
           if (fault?.kind === 'hangUp') return hangUp(request, reply);
           reply.header('request-id', answer.requestId);
