@@ -222,7 +222,13 @@ export class Driver {
     provenance: { readonly decision?: Decision; readonly cause?: string },
   ): Promise<StepResult> {
     const { log, observer, environment } = this.#dependencies;
-    const kept = facts.map((fact) => log.append(folded, fact, 'local', provenance));
+    let kept: readonly Promise<void>[];
+    try {
+      kept = facts.map((fact) => log.append(folded, fact, 'local', provenance));
+    } catch (error) {
+      if (error instanceof JournalError) return retry('soon', 'JOURNAL_UNAVAILABLE', error.message);
+      throw error;
+    }
     const ending = facts.find(
       ({ type }) => type === 'fulfilled' || type === 'refunded' || type === 'failed' || type === 'cancelled',
     );

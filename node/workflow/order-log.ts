@@ -29,25 +29,23 @@ export class OrderLog {
     this.#dependencies = dependencies;
   }
 
-  /** Resolves once `durability` holds; rejects with JournalError UNAVAILABLE when no majority answers in time. */
-  async append(
+  /**
+   * Resolves once `durability` holds; rejects with JournalError UNAVAILABLE when no majority answers in time.
+   * Throws JournalError, with nothing recorded, when the journal takes no entries now.
+   */
+  append(
     folded: FoldedOrder,
     fact: OrderFact,
     durability: Durability,
     provenance: Provenance = {},
   ): Promise<void> {
     const { order } = folded;
-    await this.#write(this.#event(order, fact, provenance, order.registration), durability);
+    return this.#write(this.#event(order, fact, provenance, order.registration), durability);
   }
 
   /** A fact about a registration that may not be the order's (`withdrawn`, `deferred`, the `takenOver` that settles). */
-  async appendTo(
-    orderId: string,
-    registration: string,
-    fact: OrderFact,
-    durability: Durability,
-  ): Promise<void> {
-    await this.#write(this.#event({ id: orderId }, fact, {}, registration), durability);
+  appendTo(orderId: string, registration: string, fact: OrderFact, durability: Durability): Promise<void> {
+    return this.#write(this.#event({ id: orderId }, fact, {}, registration), durability);
   }
 
   header(
@@ -73,11 +71,11 @@ export class OrderLog {
     return { ...this.header(order, provenance), registration, ...fact };
   }
 
-  async #write(event: OrderEvent, durability: Durability): Promise<void> {
+  #write(event: OrderEvent, durability: Durability): Promise<void> {
     const { journal, views, encode } = this.#dependencies;
     const { position, durable } = journal.append(encode(event), { durability });
     views.record({ ...event, id: positionId(position) });
-    await durable;
+    return durable;
   }
 }
 
