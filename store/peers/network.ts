@@ -291,6 +291,7 @@ class Libp2pNetwork implements IdleNetwork {
       connection.abort(new Error('not wanted'));
       return;
     }
+    // The gater has ended it already, unless libp2p opened a second connection against all rules.
     this.#links.get(peer)?.close('replaced by another connection');
     const link: Link = new Link(
       { peer, limits: this.#limits },

@@ -2,7 +2,7 @@
 import { privateKeyToProtobuf } from '@libp2p/crypto/keys';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createIdentity, peerIdOf } from '../../store/peers/identity.ts';
@@ -10,7 +10,7 @@ import { MembersError } from '../../store/peers/members.ts';
 import { NetworkError, openNetwork } from '../../store/peers/network.ts';
 import { RequestError } from '../../store/peers/port.ts';
 import { eventually } from '../support/eventually.ts';
-import { PeersCluster, realEnvironment } from '../support/peers-cluster.ts';
+import { freePort, PeersCluster, realEnvironment } from '../support/peers-cluster.ts';
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -223,6 +223,77 @@ describe('starting and returning', () => {
         { withinMs: 10_000, what: `gossip in all six directions, has ${[...heard].join(' ')}` },
       );
       await cluster.destroy();
+    }
+  });
+
+  test('a member that returns before its end was noticed replaces its old link, gossip included', async () => {
+    const cluster = await clusterOf('a', 'b');
+    const [dialer, acceptor] = cluster.byDialer;
+    if (dialer === undefined || acceptor === undefined) throw new Error('two members');
+    // Between them stands a proxy that can lose the dialer's end without telling the acceptor.
+    const inner = await freePort();
+    const pairs: { readonly near: Socket; readonly far: Socket }[] = [];
+    const proxy = createServer((near) => {
+      const far = connect(inner, '127.0.0.1');
+      for (const socket of [near, far]) socket.on('error', () => undefined);
+      near.on('data', (piece) => far.write(piece));
+      far.on('data', (piece) => near.write(piece));
+      pairs.push({ near, far });
+    });
+    await new Promise<void>((resolve) => proxy.listen(cluster.port(acceptor), '127.0.0.1', resolve));
+    cleanups.push(async () => {
+      for (const { near, far } of pairs) {
+        near.destroy();
+        far.destroy();
+      }
+      await new Promise((resolve) => proxy.close(resolve));
+    });
+    // Nobody is judged silent here: only the return itself may end the old link.
+    const limits = { silentTicksMax: 1_000 };
+    const [one, other] = await Promise.all(
+      (
+        [
+          [dialer, cluster.port(dialer)],
+          [acceptor, inner],
+        ] as const
+      ).map(async ([self, port]) => {
+        const network = await openNetwork(
+          {
+            self,
+            identity: cluster.identity(self),
+            listen: { host: '127.0.0.1', port },
+            members: cluster.members,
+            limits,
+          },
+          { environment: realEnvironment() },
+        );
+        cleanups.push(() => network.close());
+        return network;
+      }),
+    );
+    if (one === undefined || other === undefined) throw new Error('two networks');
+    const heard = { dialer: 0, acceptor: 0 };
+    one.onAnnouncement('news', () => heard.dialer++);
+    other.onAnnouncement('news', () => heard.acceptor++);
+    const gossip = () =>
+      eventually(
+        () => {
+          one.announce('news', Buffer.from('same'));
+          other.announce('news', Buffer.from('same'));
+          return heard.dialer > 0 && heard.acceptor > 0;
+        },
+        { withinMs: 10_000, what: `gossip in both directions: ${JSON.stringify(heard)}` },
+      );
+    await gossip();
+    for (let round = 0; round < 3; round++) {
+      const changes: boolean[] = [];
+      const cancel = other.onReachability((_, is) => changes.push(is));
+      pairs.at(-1)?.near.destroy();
+      await eventually(() => changes.length === 3, { withinMs: 5_000, what: 'the link is replaced' });
+      expect(changes).toEqual([true, false, true]);
+      cancel();
+      heard.dialer = heard.acceptor = 0;
+      await gossip();
     }
   });
 
