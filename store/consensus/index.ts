@@ -18,4 +18,6 @@ export type {
   Ready,
   Restored,
   RoleName,
+  Standing,
+  Vote,
 } from './types.ts';

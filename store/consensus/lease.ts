@@ -38,14 +38,14 @@ export function leaseValid(state: State, now: number): boolean {
   return now < quorumContactAt(state) + leaseMs(state);
 }
 
+/** Whether this node leads and has applied everything that was decided before its term. */
+export function isEstablished(state: State): boolean {
+  return state.role.kind === 'leader' && state.log.appliedIndex >= state.role.termStartIndex;
+}
+
 /** C6: our copy equals everything decided so far, by anyone, as long as the lease holds. */
 export function isLinearizable(state: State, now: number): boolean {
-  return (
-    state.role.kind === 'leader' &&
-    leaseValid(state, now) &&
-    state.log.commitIndex >= state.role.termStartIndex &&
-    state.log.appliedIndex >= state.log.commitIndex
-  );
+  return isEstablished(state) && leaseValid(state, now) && state.log.appliedIndex >= state.log.commitIndex;
 }
 
 /** CheckQuorum: a leader that a majority has not answered for an election timeout leads nobody any more. */

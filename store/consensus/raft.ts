@@ -8,7 +8,7 @@ import {
   onVoteRequest,
 } from './election.ts';
 import { onAppend } from './following.ts';
-import { isLinearizable, isLoyal, leaseValid, quorumLostAt } from './lease.ts';
+import { isEstablished, isLinearizable, isLoyal, leaseValid, quorumLostAt } from './lease.ts';
 import { isVoter } from './quorum.ts';
 import { advanceCommit, nextHeartbeatAt, onAppendAnswer, propose, sendAppends } from './replication.ts';
 import {
@@ -21,7 +21,18 @@ import {
   standingOf,
   type State,
 } from './state.ts';
-import type { Event, Message, Persist, Proposed, RaftOptions, RaftStatus, Ready, Restored } from './types.ts';
+import type {
+  Event,
+  Message,
+  Persist,
+  Proposed,
+  RaftOptions,
+  RaftStatus,
+  Ready,
+  Restored,
+  NodeId,
+  RoleName,
+} from './types.ts';
 
 /**
  * One node's consensus: events in, `Ready` out. Owns the order of things: terms are compared before a message
@@ -96,6 +107,20 @@ export class Raft {
     const state = this.#state;
     if (state.role.kind === 'leader') return Math.min(nextHeartbeatAt(state), quorumLostAt(state));
     return isSelfVoter(state) ? state.electionAt : Infinity;
+  }
+
+  get role(): RoleName {
+    return this.#state.role.kind;
+  }
+
+  /** Whom this node takes for the leader. */
+  get leader(): NodeId | undefined {
+    return leaderOf(this.#state);
+  }
+
+  /** Whether this node leads and has applied all that was decided before its term: it may take commands. */
+  get isEstablished(): boolean {
+    return isEstablished(this.#state);
   }
 
   leaseValid(now: number): boolean {

@@ -72,8 +72,12 @@ export function onAppendAnswer(state: State, message: AppendAnswer): void {
   if (state.role.kind !== 'leader') return;
   const progress = state.role.progress.get(message.from);
   if (progress === undefined) return;
+  const recoveryBefore = progress.recovery;
   if (!heardStanding(progress, message, state.now)) return;
-  endRecoveries(state, state.role);
+  const isNewlyRecovering = progress.recovery !== undefined && progress.recovery !== recoveryBefore;
+  const leader = state.role;
+  // Until its recovery has ended, the cluster has no node to spare: ask the others for their word now.
+  if (isNewlyRecovering) for (const other of leader.progress.values()) other.lastSentAt = -Infinity;
   // Even a refusal comes from a node that follows us: it renews the lease.
   if (message.sentAt <= state.now) progress.contactAt = Math.max(progress.contactAt, message.sentAt);
 
@@ -90,6 +94,8 @@ export function onAppendAnswer(state: State, message: AppendAnswer): void {
       break;
     }
   }
+  offerEndOfRecovery(state, leader);
+  endRecoveries(state, leader);
 }
 
 /**
@@ -107,7 +113,8 @@ export function advanceCommit(state: State): void {
   if (index <= log.commitIndex || log.termAt(index) !== state.term) return;
   log.commitTo(index);
   role.uncommittedBytes = log.bytesAfter(index);
-  if (state.recovering) changeHardState(state, { recovering: false });
+  offerEndOfRecovery(state, role);
+  endRecoveries(state, role);
 }
 
 function appendOwn(state: State, leader: Leader, kind: EntryKind, data: Uint8Array): Entry {
@@ -135,7 +142,6 @@ function sendAppend(state: State, progress: Progress, entries: readonly Entry[])
       entries.reduce((sum, entry) => sum + entryBytes(entry), 0),
     );
   }
-  offerEndOfRecovery(state, progress);
   progress.lastSentAt = state.now;
   progress.toldCommitIndex = state.log.commitIndex;
   const to: NodeId = progress.peer;
@@ -162,24 +168,45 @@ function sendAppend(state: State, progress: Progress, entries: readonly Entry[])
  * C12: once a quorum has answered what we sent after the peer said that it is recovering, nobody can have been
  * elected over us with a vote that it forgot; and once something of our term is decided, so is everything
  * that it can have acknowledged. Who then holds all that is decided may vote like any other.
+ *
+ * A cluster is formed by recovering voters, and halfway there would be a majority neither of one kind nor of the
+ * other. So they are told together, when all of them are there; until then they go on as they are.
  */
-function offerEndOfRecovery(state: State, progress: Progress): void {
-  const { recovery } = progress;
-  if (state.role.kind !== 'leader' || recovery === undefined || recovery.endOfferedAt !== undefined) return;
-  if (state.log.commitIndex < state.role.termStartIndex || quorumContactAt(state) < recovery.since) return;
-  recovery.endOfferedAt = state.now;
+function offerEndOfRecovery(state: State, leader: Leader): void {
+  const peers = [...leader.progress.values()];
+  if (!state.recovering && peers.every(({ recovery }) => recovery === undefined)) return;
+  if (state.log.commitIndex < leader.termStartIndex) return;
+  const contactAt = quorumContactAt(state);
+  if (leader.standing === 'recovering') {
+    const isReady = ({ contactAt: heardAt, recovery }: Progress): boolean =>
+      heardAt > -Infinity && (recovery === undefined || contactAt >= recovery.since);
+    const voters = peers.filter(({ peer }) => isVoter(state.options.configuration, peer));
+    if (!voters.every(isReady)) return;
+  }
+  for (const progress of peers) {
+    const { recovery } = progress;
+    if (recovery === undefined || recovery.endOfferedAt !== undefined || contactAt < recovery.since) continue;
+    recovery.endOfferedAt = state.now;
+    progress.lastSentAt = -Infinity;
+  }
 }
 
 /**
- * C12: a cluster is formed by recovering voters, and they stop to be so one after the other. Halfway there would
- * be neither a majority of one kind nor of the other; so they change over together.
+ * C12: who says that it has recovered counts as such. While a cluster is being formed, it goes on counting as
+ * before until those who have, with us, are a majority; then we have recovered too, and all change over together.
  */
 function endRecoveries(state: State, leader: Leader): void {
-  const ended = [...leader.progress.values()].filter(({ recovery }) => recovery?.hasEnded === true);
+  const peers = [...leader.progress.values()];
   if (leader.standing === 'recovering') {
-    const voters = ended.filter(({ peer }) => isVoter(state.options.configuration, peer)).length;
-    if (state.recovering || voters + 1 < quorumSize(state.options.configuration)) return;
+    const remembering = peers.filter(
+      ({ peer, contactAt, recovery }) =>
+        isVoter(state.options.configuration, peer) &&
+        (recovery === undefined ? contactAt > -Infinity : recovery.hasEnded),
+    );
+    if (state.log.commitIndex < leader.termStartIndex) return;
+    if (remembering.length + 1 < quorumSize(state.options.configuration)) return;
     leader.standing = 'remembering';
+    changeHardState(state, { recovering: false });
   }
-  for (const progress of ended) progress.recovery = undefined;
+  for (const progress of peers) if (progress.recovery?.hasEnded === true) progress.recovery = undefined;
 }

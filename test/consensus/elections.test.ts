@@ -315,25 +315,57 @@ describe('a disk that was emptied (C12)', () => {
 
   test('is no hindrance to forming a cluster, even from a mere majority', () => {
     const stage = new Stage({ n1: forgot, n2: forgot, n3: forgot });
+    const beats = (count: number, ids: string[]): void => {
+      for (let round = 0; round < count; round++) {
+        stage.pass(50);
+        stage.tick('n2');
+        stage.deliver(among('n2', ...ids));
+        stage.drop();
+      }
+    };
     stage.pass(200);
     stage.tick('n2');
     stage.deliver(among('n1', 'n2'));
-    expect(stage.raft('n2').status()).toMatchObject({ role: 'leader', commitIndex: 1, recovering: false });
-    // The third one comes later, and any two of them can go on from there.
-    for (let round = 0; round < 5; round++) {
-      stage.pass(50);
-      stage.tick('n2');
-      stage.deliver(round < 3 ? among('n1', 'n2') : undefined);
-      stage.drop();
-    }
-    stage.pass(50);
-    stage.tick('n2');
-    stage.deliver();
-    expect(stage.actor('n1').disk.hardState.recovering).toBe(false);
-    expect(stage.actor('n3').disk.hardState.recovering).toBe(false);
     stage.propose('n2', 'a');
+    beats(5, ['n1']);
+    // Two have formed it, and any two could go on: nobody has changed over while one is missing.
+    expect(stage.raft('n2').status()).toMatchObject({ role: 'leader', commitIndex: 2, recovering: true });
+    // The third one comes: now they change over, all together.
+    beats(1, ['n1', 'n3']);
+    beats(3, ['n1', 'n3']);
+    for (const id of ['n1', 'n2', 'n3']) expect(stage.actor(id).disk.hardState.recovering).toBe(false);
+    stage.propose('n2', 'b');
     stage.deliver(among('n2', 'n3'));
-    expect(stage.raft('n2').status().commitIndex).toBe(2);
+    expect(stage.raft('n2').status().commitIndex).toBe(3);
+  });
+
+  test('can be any one’s while the cluster is being formed: the leader may die at every step of it', () => {
+    for (let steps = 1; steps < 60; steps++) {
+      const stage = new Stage({ n1: forgot, n2: forgot, n3: forgot });
+      stage.pass(200);
+      stage.tick('n1');
+      for (let step = 0; step < steps; step++) {
+        const next = stage.mail.shift();
+        if (next !== undefined) stage.hand(next);
+        else {
+          stage.pass(50);
+          stage.tick('n1');
+        }
+      }
+      const isHalfway = ['n2', 'n3'].filter((id) => stage.actor(id).disk.hardState.recovering).length === 1;
+      // Between one heartbeat and the next but one, and the messages of one round are on their way together.
+      if (isHalfway) stage.deliver(({ kind, from: sender }) => kind === 'append' && sender === 'n1');
+      stage.drop();
+      stage.pass(1_000);
+      stage.tick('n2');
+      stage.deliver(among('n2', 'n3'));
+      stage.pass(1_000);
+      stage.tick('n3');
+      stage.deliver(among('n2', 'n3'));
+      const { leader } = stage.raft('n2').status();
+      expect(leader).toBeDefined();
+      expect(leader).not.toBe('n1');
+    }
   });
 
   test('is no hindrance when every voter agrees', () => {

@@ -48,9 +48,9 @@ export class MemoryDisk {
     const alive = (): boolean => generation === this.#generation;
     const never = <Value>(): Promise<Value> => new Promise<Value>(() => undefined);
     return {
-      get: (key) => (alive() ? Promise.resolve(this.#visible.get(key)?.slice()) : never()),
+      get: (key) => (alive() ? Promise.resolve(copyIfAny(this.#visible.get(key))) : never()),
       getMany: (keys) =>
-        alive() ? Promise.resolve(keys.map((key) => this.#visible.get(key)?.slice())) : never(),
+        alive() ? Promise.resolve(keys.map((key) => copyIfAny(this.#visible.get(key)))) : never(),
       range: (range) => (alive() ? Promise.resolve(this.#range(range)) : never()),
       write: (operations, { sync }) =>
         new Promise((resolve, reject) => {
@@ -89,7 +89,7 @@ export class MemoryDisk {
     for (const map of [this.#visible, this.#durable]) {
       const value = map.get(key);
       if (value === undefined) continue;
-      const damaged = value.slice();
+      const damaged = copy(value);
       const byte = Math.floor(bit / 8) % damaged.length;
       damaged[byte] = (damaged[byte] ?? 0) ^ (1 << (bit % 8));
       map.set(key, damaged);
@@ -148,13 +148,22 @@ export class MemoryDisk {
     if (range.reverse === true) keys.reverse();
     return keys
       .slice(0, range.limit)
-      .map((key) => [key, (this.#visible.get(key) ?? new Uint8Array()).slice()] as const);
+      .map((key) => [key, copy(this.#visible.get(key) ?? new Uint8Array())] as const);
   }
+}
+
+/** Not `slice`: on a Buffer that is no copy. */
+function copy(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function copyIfAny(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes === undefined ? undefined : copy(bytes);
 }
 
 function copyOf(operations: readonly Operation[]): readonly Operation[] {
   return operations.map((operation) =>
-    operation.kind === 'put' ? { ...operation, value: operation.value.slice() } : operation,
+    operation.kind === 'put' ? { ...operation, value: copy(operation.value) } : operation,
   );
 }
 

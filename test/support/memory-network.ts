@@ -195,7 +195,7 @@ export class MemoryNetwork {
         }
         handler(from.id, bytes).then(
           (body) => {
-            const copy = body.slice();
+            const copy = new Uint8Array(body);
             answer(() => {
               resolve(copy);
             }, copy);
@@ -229,7 +229,8 @@ export class MemoryNetwork {
     if (inFlight >= maxInFlightPerLane) return false;
     if (target === undefined || this.#random() < this.#faults.loss) return true;
 
-    const bytes = payload.slice();
+    // Not `slice`: on a Buffer that is no copy.
+    const bytes = new Uint8Array(payload);
     const copies = this.#random() < this.#faults.duplication ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) {
       const now = this.#clock.monotonic();

@@ -1,0 +1,168 @@
+/**
+ * How the consensus log looks on disk: `raft/state` holds the hard state, `raft/entry/<index>` one entry each.
+ * Owns the keys, the bytes of an entry (the same on disk and on the wire) and the check at the start.
+ *
+ * The log must be whole, or the node does not start: a voter that serves with a hole in its log could take back
+ * what it acknowledged. A place for `raft/snapshot` is left: then the log begins after it instead of at 1.
+ */
+import { decode as unpack, encode as pack } from '@msgpack/msgpack';
+import {
+  emptyDisk,
+  type Entry,
+  type EntryKind,
+  type HardState,
+  type Persist,
+  type Restored,
+} from '../consensus/index.ts';
+import { below, keyOf } from '../disk/keys.ts';
+import type { Disk, Operation } from '../disk/port.ts';
+import { openRecord, RecordError, sealRecord } from '../disk/record.ts';
+
+const stateKey = keyOf('raft', 'state');
+const entryRoot = keyOf('raft', 'entry');
+const entryKey = (index: number): string => keyOf('raft', 'entry', index);
+
+const rowsPerRead = 1_000;
+
+/** The log on disk cannot be trusted. The node must not start with it; its operator decides. */
+export class LogDamagedError extends Error {
+  readonly code = 'LOG_DAMAGED';
+  constructor(detail: string, options?: { readonly cause?: unknown }) {
+    super(
+      `LOG_DAMAGED: the ledger's log on this node's disk is damaged: ${detail}. ` +
+        'Empty the data directory to have this node filled again by the others, if a majority of them is well.',
+      options,
+    );
+    this.name = 'LogDamagedError';
+  }
+}
+
+const headerBytes = 17;
+const kindCodes: Readonly<Record<EntryKind, number>> = { noop: 0, command: 1 };
+const kinds: readonly EntryKind[] = ['noop', 'command'];
+
+/** Each entry as `[kind: 1][index: 6][term: 6][length: 4][data]`, big-endian, back to back. */
+export function encodeEntries(entries: readonly Entry[]): Uint8Array {
+  const length = entries.reduce((sum, { data }) => sum + headerBytes + data.byteLength, 0);
+  const bytes = Buffer.allocUnsafe(length);
+  let offset = 0;
+  for (const { kind, index, term, data } of entries) {
+    bytes.writeUInt8(kindCodes[kind], offset);
+    bytes.writeUIntBE(index, offset + 1, 6);
+    bytes.writeUIntBE(term, offset + 7, 6);
+    bytes.writeUInt32BE(data.byteLength, offset + 13);
+    bytes.set(data, offset + headerBytes);
+    offset += headerBytes + data.byteLength;
+  }
+  return bytes;
+}
+
+/** What `encodeEntries` wrote, as views into `bytes`; undefined when they are something else. */
+export function decodeEntries(bytes: Uint8Array): readonly Entry[] | undefined {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const entries: Entry[] = [];
+  let offset = 0;
+  while (offset < view.length) {
+    if (view.length - offset < headerBytes) return undefined;
+    const kind = kinds[view.readUInt8(offset)];
+    const end = offset + headerBytes + view.readUInt32BE(offset + 13);
+    if (kind === undefined || end > view.length) return undefined;
+    entries.push({
+      kind,
+      index: view.readUIntBE(offset + 1, 6),
+      term: view.readUIntBE(offset + 7, 6),
+      data: view.subarray(offset + headerBytes, end),
+    });
+    offset = end;
+  }
+  return entries;
+}
+
+/** The one atomic batch of a `Persist`. `diskLastIndex` is the last entry that is on disk before it. */
+export function operationsOf(persist: Persist, diskLastIndex: number): Operation[] {
+  const operations: Operation[] = [];
+  if (persist.truncateFrom !== undefined) {
+    // What is written again below need not be deleted first.
+    const from = Math.max(persist.truncateFrom, (persist.entries.at(-1)?.index ?? 0) + 1);
+    for (let index = from; index <= diskLastIndex; index++) {
+      operations.push({ kind: 'delete', key: entryKey(index) });
+    }
+  }
+  for (const entry of persist.entries) {
+    const key = entryKey(entry.index);
+    operations.push({ kind: 'put', key, value: sealRecord(key, encodeEntries([entry])) });
+  }
+  const { term, votedFor, commitIndex, recovering } = persist.hardState;
+  const state = pack([term, votedFor ?? null, commitIndex, recovering]);
+  operations.push({ kind: 'put', key: stateKey, value: sealRecord(stateKey, state) });
+  return operations;
+}
+
+/** Reads and checks the whole log. Throws LogDamagedError, or the disk's own error. */
+export async function readLog(disk: Disk): Promise<Restored> {
+  const state = await disk.get(stateKey);
+  const entries = await readEntries(disk);
+  if (state === undefined) {
+    if (entries.length > 0)
+      throw new LogDamagedError('there are entries, but the record of term and vote is gone');
+    return emptyDisk;
+  }
+  const hardState = decodeHardState(open(stateKey, state));
+  if (hardState.commitIndex > entries.length) {
+    throw new LogDamagedError(`it ends at ${entries.length}, but ${hardState.commitIndex} was committed`);
+  }
+  const lastTerm = entries.at(-1)?.term ?? 0;
+  if (lastTerm > hardState.term) {
+    throw new LogDamagedError(`it holds an entry of term ${lastTerm}, and the term is ${hardState.term}`);
+  }
+  return { hardState, snapshotIndex: 0, snapshotTerm: 0, entries };
+}
+
+async function readEntries(disk: Disk): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  const range = below(entryRoot);
+  let { from } = range;
+  for (;;) {
+    const rows = await disk.range({ from, to: range.to, limit: rowsPerRead });
+    for (const [key, record] of rows) {
+      const index = entries.length + 1;
+      if (key !== entryKey(index)) throw new LogDamagedError(`entry ${index} is missing before ${key}`);
+      const [entry, ...more] = decodeEntries(open(key, record)) ?? [];
+      if (entry === undefined || more.length > 0 || entry.index !== index) {
+        throw new LogDamagedError(`${key} does not hold entry ${index}`);
+      }
+      if (entry.term < (entries.at(-1)?.term ?? 0)) throw new LogDamagedError(`terms go back at ${index}`);
+      entries.push(entry);
+    }
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < rowsPerRead) return entries;
+    // The first key after the last one that was read.
+    from = `${last[0]}\0`;
+  }
+}
+
+function open(key: string, record: Uint8Array): Uint8Array {
+  try {
+    return openRecord(key, record);
+  } catch (error) {
+    if (error instanceof RecordError && error.code === 'CORRUPT_RECORD') {
+      throw new LogDamagedError(error.message, { cause: error });
+    }
+    throw error;
+  }
+}
+
+function decodeHardState(bytes: Uint8Array): HardState {
+  const fields: unknown = unpack(bytes);
+  if (!Array.isArray(fields)) throw new LogDamagedError(`${stateKey} is not a list`);
+  const [term, votedFor, commitIndex, recovering] = fields as readonly unknown[];
+  if (
+    typeof term !== 'number' ||
+    (votedFor !== null && typeof votedFor !== 'string') ||
+    typeof commitIndex !== 'number' ||
+    typeof recovering !== 'boolean'
+  ) {
+    throw new LogDamagedError(`${stateKey} has other fields than expected`);
+  }
+  return { term, votedFor: votedFor ?? undefined, commitIndex, recovering };
+}

@@ -1,0 +1,475 @@
+import { Raft, type Entry, type Message, type Persist, type Ready } from '../consensus/index.ts';
+import type { Committer, Disk } from '../disk/port.ts';
+import { invariant, type Cancel, type Environment, type NodeId } from '../environment.ts';
+import type { Network } from '../peers/port.ts';
+import { CommandQueue, type PendingCommand } from './command-queue.ts';
+import { Forwarder, submitChannel } from './forwarder.ts';
+import type { ReplicatedLog, StateMachine } from './machine.ts';
+import { LedgerError, type Ledger } from './port.ts';
+import { Proposals } from './proposals.ts';
+import { operationsOf, readLog } from './raft-records.ts';
+import {
+  decodeBatch,
+  decodeForwarded,
+  decodeMessage,
+  encodeBatch,
+  encodeMessage,
+  encodeResults,
+} from './replica-messages.ts';
+
+/**
+ * Runs the consensus core on this node: gives it messages and time, does what it says in the order in which it
+ * says it, and drives the state machine with what is decided. Owns the loop and the wiring. What is decided and
+ * when is the core's; who waits for what is in command-queue.ts, proposals.ts and forwarder.ts.
+ *
+ * 1. One turn at a time, without a pause in it: what arrives between two turns is taken in together.
+ * 2. A message that promises something leaves after the write it promises, and every earlier one, is on disk.
+ * 3. Each decided command is applied once per process life, in order, with a time that never goes back.
+ * 4. A leader takes commands only when it has applied all that was decided before its term; so it stamps none
+ *    with an earlier time than the last.
+ * 5. After a broken invariant nothing is sent, written or answered any more: `Environment.fatal` is told.
+ *
+ * Places left: the machine is rebuilt from the whole log at the start, where a snapshot will shorten the way
+ * (`readLog`, `machine.restore`).
+ */
+export interface ReplicaOptions {
+  readonly self: NodeId;
+  readonly voters: readonly NodeId[];
+  /** Receive the log and serve reads; neither vote nor count. */
+  readonly observers: readonly NodeId[];
+  readonly heartbeatMs?: number;
+  /** A follower waits between this and twice as long before it seeks election. */
+  readonly electionTimeoutMs?: number;
+  /** How much faster than the leader's a follower's clock may run: 0.1 is ten per cent. */
+  readonly clockDriftRatioMax?: number;
+  /** Unfinished commands of this node; as many again are taken in from others. */
+  readonly pendingMax?: number;
+  /** Log entries proposed and not decided; what comes meanwhile gathers for the next. */
+  readonly roundsMax?: number;
+  /** How often the leader asks the machine what is due. */
+  readonly dueIntervalMs?: number;
+}
+
+export interface ReplicaDependencies {
+  readonly environment: Environment;
+  readonly disk: Disk;
+  /** Must put writes on the same disk, in call order. */
+  readonly committer: Committer;
+  readonly network: Network;
+  readonly machine: StateMachine;
+}
+
+export interface Replica extends ReplicatedLog, Pick<Ledger, 'status' | 'freshness'> {
+  /**
+   * Told when this node begins to lead (lease held, everything decided before applied) and when it ceases to;
+   * and at once, when it leads already.
+   */
+  onLeadership(handler: (leading: boolean) => void): Cancel;
+  /** What waits is rejected as CLOSED. What was sent or proposed may still take effect. */
+  close(): Promise<void>;
+}
+
+const raftChannel = 'raft';
+
+const defaults = {
+  heartbeatMs: 75,
+  // A dead leader costs two seconds of decisions at most; a machine that stalls for less keeps its leader.
+  electionTimeoutMs: 1_000,
+  clockDriftRatioMax: 0.1,
+  pendingMax: 10_000,
+  roundsMax: 2,
+  dueIntervalMs: 500,
+};
+
+/** What fits, with its envelope, into one frame of the network's fast lane. */
+const commandBytesMax = 3.5 * 1024 * 1024;
+const batchBounds = { countMax: 1_000, bytesMax: 256 * 1024 };
+const pendingBytesMax = 32 * 1024 * 1024;
+const guestTimeoutMsMax = 60_000;
+
+/** Reads the log from disk and starts. Rejects with LogDamagedError when the log is not whole. */
+export async function openReplica(
+  options: ReplicaOptions,
+  dependencies: ReplicaDependencies,
+): Promise<Replica> {
+  const { disk, environment } = dependencies;
+  const restored = await readLog(disk);
+  environment.log.info(
+    {
+      term: restored.hardState.term,
+      entries: restored.entries.length,
+      commitIndex: restored.hardState.commitIndex,
+    },
+    'ledger log read',
+  );
+  const { self, voters, observers } = options;
+  invariant(voters.includes(self) || observers.includes(self), `${self} is a voter or an observer`);
+  const electionTimeoutMs = options.electionTimeoutMs ?? defaults.electionTimeoutMs;
+  const raft = new Raft(
+    {
+      self,
+      configuration: { voters, observers },
+      electionTimeoutMsMin: electionTimeoutMs,
+      electionTimeoutMsMax: electionTimeoutMs * 2,
+      heartbeatMs: options.heartbeatMs ?? defaults.heartbeatMs,
+      commitNoticeMs: 10,
+      clockDriftRatioMax: options.clockDriftRatioMax ?? defaults.clockDriftRatioMax,
+      messageBytesMax: 256 * 1024,
+      inflightMessagesMax: 64,
+      inflightBytesMax: 4 * 1024 * 1024,
+      // Rounds are the bound; this one is out of their reach.
+      uncommittedBytesMax: ((options.roundsMax ?? defaults.roundsMax) + 1) * 4 * 1024 * 1024,
+    },
+    { random: environment.random },
+    { restored, now: environment.clock.monotonic() },
+  );
+  return new RaftReplica({ ...defaults, ...options }, dependencies, raft, restored.entries.length);
+}
+
+class RaftReplica implements Replica {
+  readonly #options: Required<Pick<ReplicaOptions, 'pendingMax' | 'roundsMax' | 'dueIntervalMs'>> &
+    ReplicaOptions;
+  readonly #environment: Environment;
+  readonly #committer: Committer;
+  readonly #network: Network;
+  readonly #machine: StateMachine;
+  readonly #raft: Raft;
+  readonly #members: ReadonlySet<NodeId>;
+
+  /** Commands of this node, and those that other nodes forwarded to it as their leader. */
+  readonly #own: CommandQueue;
+  readonly #guests: CommandQueue;
+  readonly #forwarder: Forwarder;
+  readonly #proposals = new Proposals();
+  readonly #leadershipHandlers = new Set<(leading: boolean) => void>();
+  readonly #cancels: Cancel[] = [];
+
+  /** Writes under way, in order, with the messages that wait for them. */
+  readonly #writes: { readonly sequence: number; readonly messages: Message[] }[] = [];
+  /** The last entry on disk once all writes under way are done. */
+  #diskLastIndex: number;
+  /** The stamp of the last entry that was proposed or applied here. */
+  #lastAt = 0;
+  /** The stamp of the last entry that was applied. */
+  #appliedAt = 0;
+  #leading = false;
+  #knownLeader: NodeId | undefined;
+  #isTurnScheduled = false;
+  #alarm: { readonly at: number; readonly cancel: Cancel } | undefined;
+  #isDueUnderWay = false;
+  #cancelDueTimer: Cancel = () => undefined;
+  #state: 'running' | 'broken' | 'closed' = 'running';
+
+  constructor(
+    options: ReplicaOptions & Required<Pick<ReplicaOptions, 'pendingMax' | 'roundsMax' | 'dueIntervalMs'>>,
+    { environment, committer, network, machine }: ReplicaDependencies,
+    raft: Raft,
+    diskLastIndex: number,
+  ) {
+    this.#options = options;
+    this.#environment = environment;
+    this.#committer = committer;
+    this.#network = network;
+    this.#machine = machine;
+    this.#raft = raft;
+    this.#diskLastIndex = diskLastIndex;
+    this.#members = new Set([...options.voters, ...options.observers]);
+    const { clock, log } = environment;
+    const bounds = { pendingMax: options.pendingMax, pendingBytesMax };
+    this.#own = new CommandQueue(bounds, { clock });
+    this.#guests = new CommandQueue(bounds, { clock });
+    this.#forwarder = new Forwarder(
+      {
+        batchCountMax: batchBounds.countMax,
+        batchBytesMax: batchBounds.bytesMax,
+        requestsMax: options.roundsMax,
+        retryDelayMs: options.heartbeatMs ?? defaults.heartbeatMs,
+      },
+      { network, queue: this.#own, clock, log, onReady: () => this.#schedule() },
+    );
+    this.#cancels.push(
+      network.onMessage(raftChannel, (from, payload) => this.#receive(from, payload)),
+      network.onRequest(submitChannel, (_from, payload) => this.#receiveForwarded(payload)),
+      network.onReachability(() => this.#schedule()),
+    );
+    this.#turn();
+    this.#askWhatIsDue();
+  }
+
+  async submit(command: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array> {
+    if (this.#state === 'closed') throw new LedgerError('CLOSED', 'the ledger is closed');
+    invariant(command.byteLength <= commandBytesMax, `a command has at most ${commandBytesMax} bytes`);
+    const result = this.#own.offer(command, options.timeoutMs);
+    this.#schedule();
+    return result;
+  }
+
+  status(): ReturnType<Ledger['status']> {
+    const { role, leader, term, lastIndex, commitIndex, appliedIndex, match } = this.#raft.status();
+    const isVoter = this.#options.voters.includes(this.#options.self);
+    return {
+      role: !isVoter ? 'observer' : role === 'preCandidate' ? 'candidate' : role,
+      ...(leader === undefined ? {} : { leader }),
+      term,
+      lastIndex,
+      commitIndex,
+      appliedIndex,
+      match,
+    };
+  }
+
+  freshness(): ReturnType<Ledger['freshness']> {
+    return {
+      linearizable:
+        this.#state === 'running' && this.#raft.isLinearizable(this.#environment.clock.monotonic()),
+      asOf: this.#appliedAt,
+    };
+  }
+
+  onLeadership(handler: (leading: boolean) => void): Cancel {
+    this.#leadershipHandlers.add(handler);
+    if (this.#leading) this.#tell(handler, true);
+    return () => {
+      this.#leadershipHandlers.delete(handler);
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    for (const cancel of this.#cancels.splice(0)) cancel();
+    this.#alarm?.cancel();
+    this.#cancelDueTimer();
+    const error = new LedgerError('CLOSED', 'the ledger is closed');
+    this.#own.refuseAll(error);
+    this.#guests.refuseAll(error);
+    this.#noticeLeadership();
+  }
+
+  #receive(from: NodeId, payload: Uint8Array): void {
+    const message = decodeMessage(from, this.#options.self, payload);
+    if (message === undefined || !this.#members.has(from)) {
+      this.#environment.log.warn(
+        { peer: from, bytes: payload.byteLength },
+        'malformed consensus message dropped',
+      );
+      return;
+    }
+    this.#guard(() =>
+      this.#raft.step({ kind: 'message', now: this.#environment.clock.monotonic(), message }),
+    );
+    this.#schedule();
+  }
+
+  /** A non-leader answers that nothing is decided; the sender then waits for the leader that both will know. */
+  async #receiveForwarded(payload: Uint8Array): Promise<Uint8Array> {
+    const forwarded = decodeForwarded(payload);
+    if (forwarded === undefined) throw new Error('malformed commands');
+    const { commands } = forwarded;
+    if (this.#state !== 'running' || this.#raft.role !== 'leader')
+      return encodeResults(commands.map(() => undefined));
+    const timeoutMs = Math.min(forwarded.timeoutMs, guestTimeoutMsMax);
+    const undecided = (): undefined => undefined;
+    const results = commands.map((command) => this.#guests.offer(command, timeoutMs).catch(undecided));
+    this.#schedule();
+    return encodeResults(await Promise.all(results));
+  }
+
+  /** A turn follows as soon as the running code has returned. */
+  #schedule(): void {
+    if (this.#isTurnScheduled || this.#state !== 'running') return;
+    this.#isTurnScheduled = true;
+    queueMicrotask(() => {
+      this.#isTurnScheduled = false;
+      this.#turn();
+    });
+  }
+
+  #turn(): void {
+    this.#guard(() => {
+      const now = this.#environment.clock.monotonic();
+      if (now >= this.#raft.wakeAt()) this.#raft.step({ kind: 'tick', now });
+      this.#noticeLeader();
+      this.#propose(now);
+      const ready = this.#raft.ready();
+      this.#persist(ready);
+      for (const message of ready.sendNow) this.#send(message);
+      this.#apply(ready.committed);
+      this.#noticeLeadership();
+      this.#armAlarm();
+      if (this.#canPropose() && !(this.#own.isEmpty && this.#guests.isEmpty)) this.#schedule();
+    });
+  }
+
+  /** Invariant 5: the core is not touched again after it, or its driver, was found to be wrong. */
+  #guard(action: () => void): void {
+    if (this.#state !== 'running') return;
+    try {
+      action();
+    } catch (error) {
+      this.#state = 'broken';
+      this.#environment.fatal(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #noticeLeader(): void {
+    const { leader } = this.#raft;
+    if (leader !== this.#knownLeader) {
+      this.#knownLeader = leader;
+      this.#environment.log.info({ leader, term: this.#raft.status().term }, 'ledger leader');
+      this.#forwarder.abandon();
+    }
+    if (leader === this.#options.self) return;
+    // Their senders try again with the next leader, as this node does with its own.
+    if (!this.#guests.isEmpty)
+      this.#guests.refuseWaiting(new LedgerError('NO_LEADER', 'this node does not lead'));
+    if (leader !== undefined) this.#forwarder.sendTo(leader);
+  }
+
+  #canPropose(): boolean {
+    return this.#raft.isEstablished && this.#proposals.size < this.#options.roundsMax;
+  }
+
+  #propose(now: number): void {
+    while (this.#canPropose()) {
+      const commands = this.#takeBatch();
+      if (commands.length === 0) return;
+      this.#lastAt = Math.max(this.#lastAt, this.#environment.clock.now());
+      const payload = encodeBatch({ at: this.#lastAt, commands: commands.map(({ command }) => command) });
+      const proposed = this.#raft.propose(now, [payload]);
+      invariant(proposed.kind === 'accepted', `an established leader takes a batch, not ${proposed.kind}`);
+      for (const index of proposed.indexes) this.#proposals.add({ index, term: proposed.term, commands });
+    }
+  }
+
+  /** One entry's worth of commands, those of other nodes first; it must fit into one frame. */
+  #takeBatch(): readonly PendingCommand[] {
+    const guests = this.#guests.take({ ...batchBounds, atLeastOne: true });
+    const bytes = guests.reduce((sum, { command }) => sum + command.byteLength, 0);
+    const own = this.#own.take({
+      countMax: batchBounds.countMax - guests.length,
+      bytesMax: batchBounds.bytesMax - bytes,
+      atLeastOne: guests.length === 0,
+    });
+    return [...guests, ...own];
+  }
+
+  #giveBack(commands: readonly PendingCommand[]): void {
+    this.#own.giveBack(commands);
+    this.#guests.giveBack(commands);
+  }
+
+  #persist({ persist, sendAfterPersist }: Ready): void {
+    if (persist !== undefined) {
+      this.#write(persist, [...sendAfterPersist]);
+    } else if (sendAfterPersist.length > 0) {
+      const last = this.#writes.at(-1);
+      invariant(last !== undefined, 'what waits for the disk waits for a write that is under way');
+      last.messages.push(...sendAfterPersist);
+    }
+  }
+
+  #write(persist: Persist, messages: Message[]): void {
+    const { sequence, truncateFrom, entries } = persist;
+    const operations = operationsOf(persist, this.#diskLastIndex);
+    this.#diskLastIndex =
+      entries.at(-1)?.index ?? (truncateFrom === undefined ? this.#diskLastIndex : truncateFrom - 1);
+    this.#writes.push({ sequence, messages });
+    void this.#committer.commit(operations).then(() => {
+      this.#guard(() => {
+        const write = this.#writes.shift();
+        invariant(write?.sequence === sequence, 'writes complete in the order in which they were begun');
+        this.#raft.step({ kind: 'persisted', now: this.#environment.clock.monotonic(), sequence });
+        for (const message of write.messages) this.#send(message);
+      });
+      this.#schedule();
+    });
+  }
+
+  /** Lost if the peer cannot be reached: the core sends again whatever matters. */
+  #send(message: Message): void {
+    if (this.#network.reachable(message.to))
+      this.#network.send(message.to, raftChannel, encodeMessage(message));
+  }
+
+  #apply(committed: readonly Entry[]): void {
+    for (const entry of committed) {
+      const { winners, losers } = this.#proposals.decided(entry);
+      if (losers.length > 0) {
+        this.#giveBack(losers);
+        this.#schedule();
+      }
+      if (entry.kind === 'command') this.#applyBatch(entry, winners);
+    }
+    const last = committed.at(-1);
+    if (last === undefined) return;
+    this.#raft.step({ kind: 'applied', now: this.#environment.clock.monotonic(), index: last.index });
+  }
+
+  #applyBatch(entry: Entry, winners: readonly PendingCommand[]): void {
+    const batch = decodeBatch(entry.data);
+    invariant(batch !== undefined, `entry ${entry.index} is a batch of commands that this program can read`);
+    this.#appliedAt = Math.max(this.#appliedAt, batch.at);
+    this.#lastAt = Math.max(this.#lastAt, this.#appliedAt);
+    invariant(
+      winners.length === 0 || winners.length === batch.commands.length,
+      `entry ${entry.index} holds the commands that were proposed`,
+    );
+    batch.commands.forEach((command, place) => {
+      const result = this.#machine.apply(this.#appliedAt, command);
+      winners[place]?.finish(result);
+    });
+  }
+
+  #noticeLeadership(): void {
+    const now = this.#environment.clock.monotonic();
+    const leading =
+      this.#state === 'running' &&
+      this.#raft.leaseValid(now) &&
+      (this.#leading || (this.#raft.isEstablished && this.#raft.isLinearizable(now)));
+    if (leading === this.#leading) return;
+    this.#leading = leading;
+    this.#environment.log.info({ leading }, 'ledger leadership');
+    for (const handler of this.#leadershipHandlers) this.#tell(handler, leading);
+  }
+
+  #tell(handler: (leading: boolean) => void, leading: boolean): void {
+    try {
+      handler(leading);
+    } catch (error) {
+      this.#environment.log.error({ error: String(error), leading }, 'a leadership handler failed');
+    }
+  }
+
+  /** Keeps one timer, and moves it only when it would come too late. */
+  #armAlarm(): void {
+    const at = this.#raft.wakeAt();
+    if (at === Infinity || (this.#alarm !== undefined && this.#alarm.at <= at)) return;
+    this.#alarm?.cancel();
+    const { clock } = this.#environment;
+    const cancel = clock.after(Math.max(0, at - clock.monotonic()), () => {
+      this.#alarm = undefined;
+      this.#turn();
+    });
+    this.#alarm = { at, cancel };
+  }
+
+  #askWhatIsDue(): void {
+    if (this.#state !== 'running') return;
+    const { clock } = this.#environment;
+    if (this.#leading && !this.#isDueUnderWay) {
+      this.#guard(() => {
+        const command = this.#machine.due(clock.now());
+        if (command === undefined) return;
+        this.#isDueUnderWay = true;
+        const isOver = (): void => {
+          this.#isDueUnderWay = false;
+        };
+        // Undecided is no loss: it is still due the next time.
+        void this.#own.offer(command, this.#options.dueIntervalMs * 10).then(isOver, isOver);
+      });
+      this.#schedule();
+    }
+    this.#cancelDueTimer = clock.after(this.#options.dueIntervalMs, () => this.#askWhatIsDue());
+  }
+}
