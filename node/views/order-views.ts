@@ -60,8 +60,10 @@ export class OrderViews {
   readonly #open = new Set<string>();
   readonly #counts = new Map<OrderState, number>(STATES.map((state) => [state, 0]));
   readonly #listeners = new Set<ChangeListener>();
-  /** Per origin, the last entry applied. */
+  /** Per origin, the last entry applied together with all before it. */
   readonly #applied = new Map<string, number>();
+  /** Per origin, what was applied beyond that. */
+  readonly #ahead = new Map<string, Set<number>>();
   #inbox: Entry[] = [];
   #applying: Promise<void> | undefined;
   #flushing: Promise<void> = Promise.resolve();
@@ -249,10 +251,21 @@ export class OrderViews {
         // An order may have been evicted since it was loaded; what is in memory, if anything is, is the newer.
         const live = this.#live.get(event.orderId) ?? this.#remember(loaded);
         if (live.add(event)) touched.add(live);
-        this.#applied.set(entry.origin, Math.max(this.#applied.get(entry.origin) ?? 0, entry.sequence));
+        this.#advance(entry);
       }
       for (const live of touched) this.#changed(live);
     }
+  }
+
+  /** The checkpoint covers what was applied without a gap: while the journal is replayed, new entries come ahead. */
+  #advance({ origin, sequence }: Entry): void {
+    let applied = this.#applied.get(origin) ?? 0;
+    if (sequence <= applied) return;
+    const ahead = this.#ahead.get(origin) ?? new Set();
+    ahead.add(sequence);
+    while (ahead.delete(applied + 1)) applied += 1;
+    this.#applied.set(origin, applied);
+    this.#ahead.set(origin, ahead);
   }
 
   #changed(live: LiveOrder): void {

@@ -8,7 +8,7 @@ import type { Entry } from '../../store/journal/port.ts';
 import { testEnvironment } from '../support/environment.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { seededRandom } from '../support/random.ts';
-import { VirtualClock } from '../support/virtual-clock.ts';
+import { settle, VirtualClock } from '../support/virtual-clock.ts';
 
 /** A journal whose entries the test hands out itself. */
 class HandJournal {
@@ -135,6 +135,27 @@ describe('the views of orders', () => {
       expect(restored.views.counts()).toEqual(fresh.views.counts());
       expect([...restored.views.open()].toSorted()).toEqual([...fresh.views.open()].toSorted());
     }
+  });
+
+  it('never count as contained what was skipped, when new entries arrive during a replay that a crash ends (V1)', async () => {
+    const journal = new HandJournal();
+    for (const name of ['a', 'b', 'c', 'd']) journal.keep('n1', registered(name, 1));
+    const disk = new MemoryDisk();
+    const page = journal.read.bind(journal);
+    let pages = 0;
+    journal.read = async (origin, from) => {
+      pages += 1;
+      if (pages > 1) return new Promise(() => undefined);
+      journal.keep('n1', registered('e', 2));
+      return page(origin, from, 2);
+    };
+    void world(disk, journal);
+    while (pages < 2) await settle();
+
+    disk.killProcess();
+    journal.read = page;
+    const after = await world(disk, journal);
+    expect((await after.views.list({ limit: 10 })).orders).toHaveLength(5);
   });
 
   it('page from newest to oldest without gap or repetition, by state or all', async () => {
