@@ -1,8 +1,7 @@
-import { decode as unpack, encode as pack } from '@msgpack/msgpack';
-
 import { invariant } from '../environment.ts';
 import { releaseReasons } from './commands.ts';
 import type { Malformed } from './commands.ts';
+import { pack, unpack } from './msgpack.ts';
 import type { CommitAnswer, HoldAnswer, ReleaseAnswer } from './port.ts';
 
 /** What the stock machine answers, and its bytes. Never stored: both ends run in one cluster. */

@@ -1,6 +1,5 @@
-import { decode as unpack, encode as pack } from '@msgpack/msgpack';
-
 import { limits } from './limits.ts';
+import { pack, unpack } from './msgpack.ts';
 import type { ProductRow, ReleaseReason, StockLine } from './port.ts';
 
 /**

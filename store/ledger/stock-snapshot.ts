@@ -1,7 +1,6 @@
-import { decode as unpack, encode as pack } from '@msgpack/msgpack';
-
 import { invariant } from '../environment.ts';
 import { releaseReasons } from './commands.ts';
+import { pack, unpack } from './msgpack.ts';
 import type { StockLine } from './port.ts';
 import { conservationResidual, emptyState, noLines } from './stock-state.ts';
 import type { OrderRecord, OrderState, StagedSync, StockState } from './stock-state.ts';
