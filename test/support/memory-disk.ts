@@ -76,7 +76,10 @@ export class MemoryDisk {
 
   /** The process dies, the operating system lives: what was written stays, what was under way is lost. */
   killProcess(): void {
+    // Not yet durable, not forgotten either: the next sync still covers it.
+    const unsynced = this.#unsynced;
     this.#newGeneration();
+    this.#unsynced = unsynced;
   }
 
   /** Every later write rejects with `error` (disk full, broken fsync); undefined makes it work again. */
