@@ -49,7 +49,7 @@ export async function startNode(
     { clock, log },
   );
   const settings: FunctionSettings = { capture: config.payments.capture, holdTtlMs: config.orders.holdForMs };
-  const state = { caughtUp: false, draining: false };
+  const state = { journalOpen: false, caughtUp: false, draining: false };
   const metrics = createMetrics({ self });
 
   const sor = await lifecycle.start(
@@ -93,6 +93,12 @@ export async function startNode(
     'store',
     () => open(config, environment, metrics.disk),
     (part) => part.close(),
+  );
+  void store.journal.opened().then(
+    () => {
+      state.journalOpen = true;
+    },
+    () => undefined,
   );
   const views = await lifecycle.start(
     'order views',
@@ -222,6 +228,7 @@ export async function startNode(
   function readiness(): Readiness {
     const reasons: string[] = [];
     if (state.draining) reasons.push('the node is shutting down');
+    if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
     if (!state.caughtUp) reasons.push('the node is catching up with its peers');
     if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');
     if (store.ledger.lastSyncAt() === 0)

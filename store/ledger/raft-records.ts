@@ -5,7 +5,6 @@
  * The log must be whole, or the node does not start: a voter that serves with a hole in its log could take back
  * what it acknowledged. A place for `raft/snapshot` is left: then the log begins after it instead of at 1.
  */
-import { decode as unpack, encode as pack } from '@msgpack/msgpack';
 import {
   emptyDisk,
   type Entry,
@@ -17,6 +16,7 @@ import {
 import { below, keyOf } from '../disk/keys.ts';
 import type { Disk, Operation } from '../disk/port.ts';
 import { openRecord, RecordError, sealRecord } from '../disk/record.ts';
+import { pack, unpack } from './msgpack.ts';
 
 const stateKey = keyOf('raft', 'state');
 const entryRoot = keyOf('raft', 'entry');

@@ -3,8 +3,8 @@
  * the check at the edge: what comes out of a decoder is well-formed, or is undefined. Who sent it and for whom
  * are the network's to say and are not part of the bytes.
  */
-import { decode as unpack, encode as pack } from '@msgpack/msgpack';
 import type { AppendOutcome, Message, NodeId, Standing, Vote } from '../consensus/index.ts';
+import { pack, unpack } from './msgpack.ts';
 import { decodeEntries, encodeEntries } from './raft-records.ts';
 
 const opcode = {
@@ -153,7 +153,7 @@ export function decodeResults(bytes: Uint8Array, count: number): ForwardedResult
 
 /** The payload of a command entry: commands that are applied together, and the leader's time for them. */
 export interface Batch {
-  /** Wall clock of the leader, ms; never smaller than in the entry before. */
+  /** Wall clock of the leader, ms. Leaders differ: it may be smaller than in the entry before. */
   readonly at: number;
   readonly commands: readonly Uint8Array[];
 }

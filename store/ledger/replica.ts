@@ -25,8 +25,8 @@ import {
  * 1. One turn at a time, without a pause in it: what arrives between two turns is taken in together.
  * 2. A message that promises something leaves after the write it promises, and every earlier one, is on disk.
  * 3. Each decided command is applied once per process life, in order, with a time that never goes back.
- * 4. A leader takes commands only when it has applied all that was decided before its term; so it stamps none
- *    with an earlier time than the last.
+ * 4. What the machine is told of time depends on the log alone: the leader's stamp, or the one before if that
+ *    was later.
  * 5. After a broken invariant nothing is sent, written or answered any more: `Environment.fatal` is told.
  *
  * Places left: the machine is rebuilt from the whole log at the start, where a snapshot will shorten the way
@@ -148,9 +148,7 @@ class RaftReplica implements Replica {
   readonly #writes: { readonly sequence: number; readonly messages: Message[] }[] = [];
   /** The last entry on disk once all writes under way are done. */
   #diskLastIndex: number;
-  /** The stamp of the last entry that was proposed or applied here. */
-  #lastAt = 0;
-  /** The stamp of the last entry that was applied. */
+  /** The largest stamp applied so far. */
   #appliedAt = 0;
   #leading = false;
   #knownLeader: NodeId | undefined;
@@ -334,8 +332,8 @@ class RaftReplica implements Replica {
     while (this.#canPropose()) {
       const commands = this.#takeBatch();
       if (commands.length === 0) return;
-      this.#lastAt = Math.max(this.#lastAt, this.#environment.clock.now());
-      const payload = encodeBatch({ at: this.#lastAt, commands: commands.map(({ command }) => command) });
+      const at = this.#environment.clock.now();
+      const payload = encodeBatch({ at, commands: commands.map(({ command }) => command) });
       const proposed = this.#raft.propose(now, [payload]);
       invariant(proposed.kind === 'accepted', `an established leader takes a batch, not ${proposed.kind}`);
       for (const index of proposed.indexes) this.#proposals.add({ index, term: proposed.term, commands });
@@ -409,8 +407,8 @@ class RaftReplica implements Replica {
   #applyBatch(entry: Entry, winners: readonly PendingCommand[]): void {
     const batch = decodeBatch(entry.data);
     invariant(batch !== undefined, `entry ${entry.index} is a batch of commands that this program can read`);
+    // Invariant 4: every replica corrects a stamp from a clock that is behind to the same time.
     this.#appliedAt = Math.max(this.#appliedAt, batch.at);
-    this.#lastAt = Math.max(this.#lastAt, this.#appliedAt);
     invariant(
       winners.length === 0 || winners.length === batch.commands.length,
       `entry ${entry.index} holds the commands that were proposed`,

@@ -313,6 +313,35 @@ describe('a disk that was emptied (C12)', () => {
     expect(stage.raft('n1').isLinearizable(stage.now)).toBe(false);
   });
 
+  test('is not believed by an acknowledgement that was sent before', () => {
+    const stage = new Stage({ n1: remembers, n2: remembers, n3: remembers });
+    stage.elect('n1');
+    stage.propose('n1', 'a');
+    const early = stage.mail.find(({ to }) => to === 'n3');
+    if (early?.kind !== 'append') throw new Error('nothing was sent to n3');
+    stage.drop();
+    stage.actor('n3').disk = emptyDisk;
+    stage.restart('n3');
+    stage.pass(50);
+    stage.tick('n1');
+    stage.deliver(among('n1', 'n3'));
+    // What n3 said before it forgot turns up late.
+    stage.hand({
+      kind: 'appendAnswer',
+      from: 'n3',
+      to: 'n1',
+      term: early.term,
+      standing: 'remembering',
+      sentAt: early.sentAt,
+      outcome: { kind: 'accepted', matchIndex: 4 },
+    });
+    stage.pass(50);
+    stage.tick('n1');
+    stage.deliver(among('n1', 'n3'));
+    expect(stage.raft('n1').status().commitIndex).toBe(3);
+    expect(stage.raft('n3').status().recovering).toBe(true);
+  });
+
   test('is no hindrance to forming a cluster, even from a mere majority', () => {
     const stage = new Stage({ n1: forgot, n2: forgot, n3: forgot });
     const beats = (count: number, ids: string[]): void => {
