@@ -335,6 +335,9 @@ describe('a disk that was emptied (C12)', () => {
       sentAt: early.sentAt,
       outcome: { kind: 'accepted', matchIndex: 4 },
     });
+    // Whatever makes n1 count again must not count that.
+    stage.propose('n1', 'b');
+    expect(stage.raft('n1').status().commitIndex).toBe(3);
     stage.pass(50);
     stage.tick('n1');
     stage.deliver(among('n1', 'n3'));
