@@ -175,7 +175,14 @@ describe.each(['after-reserve', 'immediate'] as const)('with capture %s', (captu
       `${cluster().urls[0] ?? ''}/orders/${order.id}/events`,
     );
     const types = events.map(({ type }) => type);
-    expect(types.slice(0, 5)).toEqual(['registered', 'paid', 'outOfStock', 'reversed', 'refunded']);
+    expect(types.slice(0, 6)).toEqual([
+      'registered',
+      'paymentRequested',
+      'paid',
+      'outOfStock',
+      'reversed',
+      'refunded',
+    ]);
   });
 
   it('leaves books that agree: customers, nodes, payment provider and system of record', async () => {
