@@ -55,7 +55,3 @@ export interface Order {
   readonly fingerprint: string;
   readonly traceparent?: string;
 }
-
-export function isEnded(order: Order): boolean {
-  return order.outcome !== undefined;
-}

@@ -1,4 +1,4 @@
-import type { Effect, TriggerFact } from './effects.ts';
+import type { Effect } from './effects.ts';
 import type { FoldedOrder } from './fold.ts';
 
 /**
@@ -72,16 +72,3 @@ function settlesMoney({ type }: OrderEffect): boolean {
 function unless(condition: boolean, why: string): string | undefined {
   return condition ? undefined : why;
 }
-
-/** All facts that call a function, for checks that each has one. */
-export const TRIGGER_FACTS: readonly TriggerFact[] = [
-  'registered',
-  'paid',
-  'paymentRefused',
-  'reserved',
-  'captured',
-  'captureRefused',
-  'outOfStock',
-  'holdLost',
-  'reversed',
-];

@@ -32,8 +32,6 @@ export function orderIdOfAge(age: string): string {
   return age.slice(age.indexOf('!') + 1);
 }
 
-export const AGE_PATTERN = /^\d{15}!ord_[a-z2-7]{26}$/;
-
 export function timePrefix(): string {
   return 'time!';
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { OrderEvent, OrderFact, RecordedEvent } from '../../node/orders/events.ts';
+import type { OrderEvent, OrderFact } from '../../node/orders/events.ts';
 import { orderIdOf } from '../../node/orders/identity.ts';
 import { encodeEvent, eventId } from '../../node/views/codec.ts';
 import { OrderViews } from '../../node/views/order-views.ts';
@@ -88,7 +88,7 @@ describe('the views of orders', () => {
       data: { mode: 'authorized', intent: 'pi', attempt: 1 },
     });
     await views.get(orderId('a'));
-    views.record({ ...paid, id: 'n1:2' } as RecordedEvent);
+    views.record({ ...paid, id: 'n1:2' });
     expect((await views.get(orderId('a')))?.order.state).toBe('paid');
     await views.flush();
 
