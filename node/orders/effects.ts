@@ -5,6 +5,7 @@ import type { CaptureMode, Order, OrderLine } from './order.ts';
  * The vocabulary between host and functions (ABI version 1): a function gets one input, JSON, and returns
  * `{"effects": [...]}`. It performs nothing itself. Field names are the same on both sides of the boundary.
  */
+
 /** Facts that call a function: those with nothing decided after them yet. */
 export type TriggerFact = Extract<
   OrderFactType,
