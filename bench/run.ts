@@ -7,6 +7,7 @@ import { countAnswers, percentile, startBuyers } from '../test/e2e/support/buyer
 import type { Purchase } from '../test/e2e/support/buyers.ts';
 import { plenty } from '../test/e2e/support/catalog.ts';
 import { Cluster } from '../test/e2e/support/cluster.ts';
+import { readCpu } from './cpu.ts';
 import { summarizeProfiles } from './profile.ts';
 
 /**
@@ -66,9 +67,11 @@ const shopping = startBuyers({
   waitSeconds: 10,
 });
 await delay(Number(values.warmup) * 1_000);
+const cpuBefore = readCpu(cluster.pidFiles);
 const from = performance.now();
 await delay(seconds * 1_000);
 const to = performance.now();
+const cpuAfter = readCpu(cluster.pidFiles);
 const purchases = await shopping.stop();
 await cluster.stop();
 
@@ -87,6 +90,10 @@ function report(measured: readonly Purchase[]): void {
   line('orders/s', (fulfilled.length / seconds).toFixed(0));
   for (const share of [0.5, 0.95, 0.99])
     line(`p${String(share * 100)} ms`, percentile(latencies, share).toFixed(1));
+  for (const [name, after] of cpuAfter) {
+    const usedMs = after - (cpuBefore.get(name) ?? 0);
+    line(`CPU ms/order ${name}`, (usedMs / Math.max(1, fulfilled.length)).toFixed(2));
+  }
   line('asked more than once', String(measured.filter(({ attempts }) => attempts > 1).length));
   for (const [answer, count] of Object.entries(countAnswers(measured))) line(answer, String(count));
 }

@@ -65,6 +65,11 @@ export class Cluster {
     throw new Error(`the cluster did not start:\n${refused}`);
   }
 
+  /** Of every process, by name. */
+  get pidFiles(): ReadonlyMap<string, string> {
+    return new Map(partsOf(this.#plan).map((part) => [part.name, part.pidFile]));
+  }
+
   get urls(): readonly string[] {
     return this.#plan.nodes.map((node) => node.httpUrl);
   }
