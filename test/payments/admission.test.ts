@@ -62,6 +62,21 @@ test('a pause that outlasts the longest wait turns away at once, and says for ho
   expect(await admission.enter('begin')).toEqual({ kind: 'admitted' });
 });
 
+test('closing turns away who waits or comes, and is done when the last one left', async () => {
+  const { admission, answers, enter } = door({ maxConcurrent: 1 });
+  enter('a');
+  enter('b');
+  let closed = false;
+  void admission.close().then(() => (closed = true));
+  enter('c');
+  await settle();
+  expect(answers).toEqual(['a', 'b: CLOSED', 'c: CLOSED']);
+  expect(closed).toBe(false);
+  admission.leave();
+  await settle();
+  expect(closed).toBe(true);
+});
+
 test('within any second no more start than the budget and one burst, and no more run than allowed (A1)', async () => {
   const visit = fc.record({
     afterMs: fc.integer({ min: 0, max: 40 }),

@@ -88,7 +88,7 @@ describe('the state machine', () => {
       statusCode: 402,
       code: 'card_declined',
       decline_code: 'generic_decline',
-      payment_intent: { status: 'requires_payment_method' },
+      payment_intent: { status: 'requires_payment_method', payment_method: null },
     });
     const id = (declined as { payment_intent: { id: string } }).payment_intent.id;
     const confirmed = await stripe.paymentIntents.confirm(id, { payment_method: 'pm_card_visa' });

@@ -85,17 +85,20 @@ describe('a payment', () => {
 
 describe('exactly one charge', () => {
   test('of ten identical calls at once, from two nodes', async () => {
-    const url = await openSandbox();
-    const one = openShopAt(url);
+    const url = await openSandbox({ slowAnswerMs: 500 });
+    const one = openShopAt(url, { breaker: { callsMin: 2 } });
     const other = openShopAt(url);
-    const request = asked('o1', { capture: 'immediate' });
+    const request = asked('o1', { capture: 'immediate', method: 'pm_card_slow' });
     const answers = await Promise.all(
       Array.from({ length: 10 }, (_, call) => (call % 2 === 0 ? one : other).provider.pay(request)),
     );
     for (const answer of answers) {
       // Who came while another was under way does not know yet, and must not think that it failed.
-      expect(['captured', 'unknown']).toContain(answer.kind);
+      expect('reason' in answer ? answer.reason : answer.kind).toMatch(/^(captured|KEY_IN_USE)$/);
     }
+    expect(answers.map(({ kind }) => kind)).toContain('unknown');
+    // That is no sign of a provider in trouble.
+    expect(one.provider.breakerState).toBe('closed');
     const first = await one.provider.pay(request);
     expect(first).toMatchObject({ kind: 'captured' });
     expect(await other.provider.pay(request)).toEqual(first);
@@ -104,16 +107,16 @@ describe('exactly one charge', () => {
 
   test('of a call that timed out: unknown, and asked again it is the first one', async () => {
     const { provider, payments } = await openShop({
-      sandbox: { slowAnswerMs: 600 },
-      provider: { timeoutMs: 150 },
+      sandbox: { slowAnswerMs: 1_500 },
+      provider: { timeoutMs: 400 },
     });
     const slow = asked('o1', { method: 'pm_card_slow', capture: 'immediate' });
     expect(await provider.pay(slow)).toEqual({ kind: 'unknown', reason: 'CONNECTION' });
-    expect(await provider.pay(slow)).toMatchObject({ kind: 'unknown', reason: 'KEY_IN_USE' });
     const [first] = await payments();
     let answer = await provider.pay(slow);
+    expect(answer).toMatchObject({ kind: 'unknown' });
     await eventually(async () => (answer = await provider.pay(slow)).kind === 'captured', {
-      withinMs: 5_000,
+      withinMs: 15_000,
       what: 'the slow answer',
     });
     expect(answer).toEqual({ kind: 'captured', intent: first?.intent });
@@ -142,6 +145,22 @@ describe('exactly one charge', () => {
     days.fault = { kind: 'hangUp', done: true };
     await provider.pay(asked('o1'));
     expect(days.requests).toBe(1);
+  });
+
+  test('a kept connection that had gone stale costs nothing: the call is sent on another', async () => {
+    const numbers: number[] = [];
+    const { provider, payments } = await openShop({
+      sandbox: {
+        faults: ({ number }) => {
+          numbers.push(number);
+          return number === 2 ? { kind: 'hangUp', done: false } : undefined;
+        },
+      },
+    });
+    await provider.pay(asked('o1'));
+    expect(await provider.pay(asked('o2'))).toMatchObject({ kind: 'authorized' });
+    expect(numbers).toEqual([1, 2, 3]);
+    expect(await payments()).toHaveLength(2);
   });
 
   test('though the key was forgotten: what is older than a day is looked up first (M3)', async () => {
@@ -226,7 +245,7 @@ describe('a provider in trouble', () => {
     const days = badDays();
     const { provider } = await openShop({
       sandbox: { faults: days.plan },
-      provider: { breaker: { callsMin: 5, openMs: 100 } },
+      provider: { breaker: { callsMin: 5, openMs: 1_000 } },
     });
     days.fault = { kind: 'refuse', status: 500 };
     for (let call = 0; call < 5; call += 1) {
@@ -237,7 +256,7 @@ describe('a provider in trouble', () => {
     expect(days.requests).toBe(5);
     days.fault = undefined;
     await eventually(async () => (await provider.pay(asked('o9'))).kind === 'authorized', {
-      withinMs: 5_000,
+      withinMs: 15_000,
       what: 'the circuit closes',
     });
     expect(provider.breakerState).toBe('closed');
@@ -274,7 +293,7 @@ describe('the door', () => {
           return undefined;
         },
       },
-      provider: { requestsPerSecond: 100 },
+      provider: { requestsPerSecond: 100, maxWaitMs: 15_000 },
     });
     await Promise.all(Array.from({ length: 70 }, (_, order) => provider.pay(asked(`o${order}`))));
     const elapsedMs = (times.at(-1) ?? 0) - (times[0] ?? 0);
@@ -286,7 +305,7 @@ describe('the door', () => {
   test('a full queue answers at once', async () => {
     const { provider } = await openShop({
       sandbox: { slowAnswerMs: 300 },
-      provider: { maxConcurrent: 2, maxQueue: 3 },
+      provider: { maxConcurrent: 2, maxQueue: 3, maxWaitMs: 15_000 },
     });
     const answers = await Promise.all(
       Array.from({ length: 8 }, (_, order) => provider.pay(asked(`o${order}`, { method: 'pm_card_slow' }))),
@@ -299,11 +318,11 @@ describe('the door', () => {
   test('closing waits for what is under way and turns the rest away', async () => {
     const { provider } = await openShop({
       sandbox: { slowAnswerMs: 200 },
-      provider: { maxConcurrent: 1 },
+      provider: { maxConcurrent: 1, maxWaitMs: 15_000 },
     });
     const underWay = provider.pay(asked('o1', { method: 'pm_card_slow' }));
     const waiting = provider.pay(asked('o2'));
-    await eventually(() => provider.queueDepth === 1, { withinMs: 1_000, what: 'one waits' });
+    await eventually(() => provider.queueDepth === 1, { withinMs: 15_000, what: 'one waits' });
     await provider.close();
     expect(await underWay).toMatchObject({ kind: 'authorized' });
     expect(await waiting).toMatchObject({ kind: 'postponed', reason: 'CLOSED' });
