@@ -44,6 +44,8 @@ export async function perform(
     attempt: 1,
     amount: order.total,
     currency: order.currency,
+    // Never later than it was first asked for, and known to whatever node asks again.
+    firstAskedAt: order.createdAt,
     ...(order.traceparent === undefined ? {} : { traceparent: order.traceparent }),
   };
   const intent = order.payment.intent ?? '';
