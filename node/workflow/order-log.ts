@@ -43,9 +43,19 @@ export class OrderLog {
     return this.#write(this.#event(order, fact, provenance, order.registration), durability);
   }
 
-  /** A fact about a registration that may not be the order's (`withdrawn`, `deferred`, the `takenOver` that settles). */
-  appendTo(orderId: string, registration: string, fact: OrderFact, durability: Durability): Promise<void> {
-    return this.#write(this.#event({ id: orderId }, fact, {}, registration), durability);
+  /**
+   * A fact about a registration that may not be the order's (`withdrawn`, `deferred`, the `takenOver` that settles).
+   * It is dated later than `after` (ms), however slow this node's clock is.
+   */
+  appendTo(
+    orderId: string,
+    registration: string,
+    fact: OrderFact,
+    durability: Durability,
+    after = 0,
+  ): Promise<void> {
+    const event = this.#event({ id: orderId }, fact, {}, registration);
+    return this.#write({ ...event, at: Math.max(event.at, after + 1) }, durability);
   }
 
   header(

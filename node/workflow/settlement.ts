@@ -50,6 +50,8 @@ export async function becomeHome(
     registration,
     { type: 'takenOver', data: { from: folded.order.home } },
     'quorum',
+    // The last to take over is the home: a clock that is behind must not hide that this node came after.
+    folded.order.updatedAt,
   );
   return 'home';
 }

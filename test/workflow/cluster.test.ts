@@ -173,4 +173,44 @@ describe('the order flow on three nodes', () => {
       reason: 'ABANDONED',
     });
   });
+
+  it('hands an order on, whatever the clocks of its homes say', async () => {
+    const world = await cluster(5);
+    const { pay } = world.payments;
+    world.payments.pay = async () => ({ kind: 'unknown', reason: 'TIMEOUT' });
+    const orderId = orderIdOf('k');
+    await world.clock.resolve(world.node('n1').service.place(world.order('k')), { withinMs: 5_000 });
+    for (const id of ['n2', 'n3']) world.node(id).clock.jumpWall(600_000);
+    await world.clock.advance(2_000);
+    world.kill('n1');
+    await world.clock.advance(5_000);
+    const ahead = (await world.node('n2').views.get(orderId))?.order.home ?? '';
+    const behind = ahead === 'n2' ? 'n3' : 'n2';
+    await world.boot('n1');
+    world.node(behind).clock.jumpWall(-600_000);
+    await world.clock.advance(5_000);
+    world.kill(ahead);
+    await world.clock.advance(5_000);
+    world.payments.pay = pay;
+    await world.clock.advance(10_000);
+    expect((await world.node(behind).views.get(orderId))?.order).toMatchObject({ outcome: 'fulfilled' });
+    expect((await world.node(behind).views.events(orderId))?.length).toBeLessThan(10);
+    await world.boot(ahead);
+    await audit(world, [orderId], 30_000);
+  });
+
+  it('tells the provider how old a payment is, so that a forgotten key charges nobody twice', async () => {
+    const world = await cluster(6);
+    const asked: { readonly at: number; readonly firstAskedAt: number | undefined }[] = [];
+    world.payments.pay = async ({ firstAskedAt }) => {
+      asked.push({ at: world.clock.now(), firstAskedAt });
+      return { kind: 'unknown', reason: 'TIMEOUT', retryAfterMs: 3_600_000 };
+    };
+    await world.clock.resolve(world.node('n1').service.place(world.order('k')), { withinMs: 5_000 });
+    await world.clock.advance(1_000);
+    world.kill('n1');
+    await world.clock.advance(10_000);
+    expect(asked.length).toBeGreaterThan(1);
+    for (const { firstAskedAt } of asked) expect(firstAskedAt).toBeLessThanOrEqual(asked[0]?.at ?? 0);
+  });
 });
