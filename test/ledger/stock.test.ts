@@ -208,6 +208,17 @@ describe('stock machine', () => {
     expect(machine.lastSyncAt()).toBe(later);
   });
 
+  test('a command over its bounds is refused whole', () => {
+    const { hold, send, machine } = shop({ apple: 9 });
+    const lines = Array.from({ length: limits.linesPerHoldMax + 1 }, (_, line) => one(`sku-${line}`)).flat();
+    expect(hold('o1', lines)).toEqual({ kind: 'malformed', detail: 'lines' });
+    const removed = Array.from({ length: limits.syncEntriesPerPart }, (_, row) => `sku-${row}`);
+    const part = { kind: 'stockSync', takenAt: startAt + 1, part: 0, parts: 1, products: [] } as const;
+    expect(send({ ...part, removed, applied: ['o1'] })).toMatchObject({ kind: 'malformed' });
+    expect(machine.lastSyncAt()).toBe(startAt);
+    expect(send({ ...part, removed, applied: [] })).toEqual({ kind: 'synced', outcome: 'applied' });
+  });
+
   test('the first claim of an order stands', () => {
     const { send } = shop({});
     const claim = (registration: string) => send({ kind: 'claim', orderId: 'o1', registration });
