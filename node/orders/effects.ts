@@ -1,5 +1,5 @@
 import type { OrderFactType } from './events.ts';
-import type { CaptureMode, Order, OrderLine } from './order.ts';
+import type { CaptureMode, Order, OrderLine, OrderRequest } from './order.ts';
 
 /**
  * The vocabulary between host and functions (ABI version 1): a function gets one input, JSON, and returns
@@ -28,17 +28,7 @@ export interface HttpInput {
   readonly request: {
     readonly method: string;
     readonly path: string;
-    readonly body: {
-      readonly customer: {
-        readonly id: string;
-        readonly email: string;
-        readonly name?: string;
-        readonly address?: string;
-      };
-      readonly currency: string;
-      readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
-      readonly payment: { readonly method: string };
-    };
+    readonly body: OrderRequest;
   };
   /** One row per distinct SKU asked for that the shop knows; an unknown SKU has none. */
   readonly products: readonly {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { OrderRequest } from './order.ts';
 
 /**
  * Names derived from what the client sent: the same request has the same order id and fingerprint on every
@@ -14,17 +15,7 @@ export function orderIdOf(idempotencyKey: string): string {
  * Hash of what was asked for, independent of property order and of the order of lines. Two requests with one
  * idempotency key and different fingerprints are a client's mistake.
  */
-export function fingerprintOf(asked: {
-  readonly customer: {
-    readonly id: string;
-    readonly email: string;
-    readonly name?: string;
-    readonly address?: string;
-  };
-  readonly currency: string;
-  readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
-  readonly payment: { readonly method: string };
-}): string {
+export function fingerprintOf(asked: OrderRequest): string {
   const { customer } = asked;
   const lines = asked.lines
     .map((line) => [line.sku, line.quantity] as const)

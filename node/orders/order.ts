@@ -21,6 +21,14 @@ export interface Customer {
   readonly address?: string;
 }
 
+/** What a customer asks for, before it has prices. */
+export interface OrderRequest {
+  readonly customer: Customer;
+  readonly currency: string;
+  readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
+  readonly payment: { readonly method: string };
+}
+
 /** `requested`: the provider was or may have been asked, its answer is not known yet. */
 export type PaymentStatus =
   'pending' | 'requested' | 'authorized' | 'captured' | 'refused' | 'voided' | 'refunded';

@@ -1,19 +1,10 @@
 import type { RecordedEvent } from '../orders/events.ts';
-import type { Order, OrderState } from '../orders/order.ts';
+import type { Order, OrderRequest, OrderState } from '../orders/order.ts';
 
 /** What a well-formed `POST /orders` asks for; its shape was checked by the HTTP schema. */
-export interface PlaceOrder {
+export interface PlaceOrder extends OrderRequest {
   /** Undefined: the order id is drawn at random. */
   readonly idempotencyKey?: string;
-  readonly customer: {
-    readonly id: string;
-    readonly email: string;
-    readonly name?: string;
-    readonly address?: string;
-  };
-  readonly currency: string;
-  readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
-  readonly payment: { readonly method: string };
   readonly traceparent?: string;
   /** Wait this long for the order to end; 0 answers once it is durable. */
   readonly waitMs: number;
