@@ -7,11 +7,12 @@ import type { Order, OrderState, Outcome, PaymentStatus } from './order.ts';
  *
  * O1  The fold depends on the set of events only: not on the order of their arrival, nor on how often one arrives.
  * O2  An order has one registration. Of several, it is the one that later events build on; before there are any,
- *     the earliest that was not withdrawn.
+ *     the earliest that was not withdrawn, and sooner one that may have been answered 201 than a deferred one.
  * O3  An outcome, once folded, never changes as more events arrive, as long as the host ends an order only by the
  *     ledger's answer (transitions.ts). Were two ever to meet, precedence makes all nodes agree all the same.
  * O4  An order stays open until it has ended *and* no money of its customer is left with the shop for nothing: two
- *     homes that did not know of each other may have ended it and asked for money at once.
+ *     homes that did not know of each other may have ended it and asked for money at once. There is one payment
+ *     per order, so what is known of it counts whichever registration its home had built on.
  */
 export interface FoldedOrder {
   readonly order: Order;
@@ -42,10 +43,13 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   const first = <T extends OrderFactType>(type: T): Fact<T> | undefined =>
     own.find((event): event is Fact<T> => event.type === type);
 
-  const paid = first('paid');
-  const captured = first('captured');
-  const reversed = first('reversed');
-  const refused = first('paymentRefused');
+  const money = <T extends OrderFactType>(type: T): Fact<T> | undefined =>
+    all.find((event): event is Fact<T> => event.type === type);
+
+  const paid = money('paid');
+  const captured = money('captured');
+  const reversed = money('reversed');
+  const refused = money('paymentRefused');
   const takeOver = own.findLast((event) => event.type === 'takenOver');
   const setback = first('captureRefused') ?? first('outOfStock') ?? first('holdLost');
   const cancelRequested = first('cancelRequested') !== undefined;
@@ -98,7 +102,7 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
       paid !== undefined ||
       refused !== undefined ||
       takeOver !== undefined ||
-      first('paymentRequested') !== undefined
+      money('paymentRequested') !== undefined
     );
   }
 
@@ -166,10 +170,12 @@ function chooseRegistration(all: readonly RecordedEvent[]): Fact<'registered'> |
   const builtOn = all.find((event) => event.registration !== undefined && decides(event.type))?.registration;
   const chosen = registrations.find((event) => event.id === builtOn);
   if (chosen !== undefined) return chosen;
-  const withdrawn = new Set(
-    all.filter((event) => event.type === 'withdrawn').map((event) => event.registration),
-  );
-  return registrations.find((event) => !withdrawn.has(event.id));
+  const saidOf = (type: 'withdrawn' | 'deferred'): ReadonlySet<string | undefined> =>
+    new Set(all.filter((event) => event.type === type).map((event) => event.registration));
+  const withdrawn = saidOf('withdrawn');
+  const deferred = saidOf('deferred');
+  const standing = registrations.filter((event) => !withdrawn.has(event.id));
+  return standing.find((event) => !deferred.has(event.id)) ?? standing[0];
 }
 
 /** Whether an event of this type shows that its registration won: all but what its own node says of losing or waiting. */

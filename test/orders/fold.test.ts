@@ -152,4 +152,38 @@ describe('the fold of an order', () => {
       foldOrder([event({ type: 'paid', data: { mode: 'captured', intent: 'pi', attempt: 1 } })]),
     ).toBeUndefined();
   });
+
+  it('takes a registration that may have been answered 201 before a deferred one (O2)', () => {
+    const first = event(registered, { id: 'n1:1', at: 1 });
+    const deferred = event({ type: 'deferred', data: { reason: 'x' } });
+    const second = event(registered, { id: 'n2:1', at: 9, node: 'n2' });
+    expect(foldOrder([first, deferred, second])).toMatchObject({
+      order: { registration: 'n2:1' },
+      deferred: false,
+    });
+  });
+
+  it('gives money back that was asked for under another registration (O4)', () => {
+    const cancelled = [
+      event(registered, { id: 'n1:1', at: 1 }),
+      event({ type: 'cancelRequested', data: {} }, { at: 2 }),
+      event({ type: 'cancelled', data: {} }, { at: 3 }),
+    ];
+    const elsewhere = [
+      event(registered, { id: 'n2:1', at: 4, node: 'n2' }),
+      event(
+        { type: 'paid', data: { mode: 'authorized', intent: 'pi_1', attempt: 1 } },
+        { registration: 'n2:1' },
+      ),
+    ];
+    expect(foldOrder([...cancelled, ...elsewhere])).toMatchObject({
+      order: {
+        registration: 'n1:1',
+        outcome: 'cancelled',
+        payment: { status: 'authorized', intent: 'pi_1' },
+      },
+      open: true,
+      trigger: 'holdLost',
+    });
+  });
 });
