@@ -3,7 +3,7 @@ import type { Ledger } from '../../store/ledger/port.ts';
 import type { OrderLog } from './order-log.ts';
 import { positionId } from './order-log.ts';
 import type { Membership, Views } from './ports.ts';
-import { proposeRegistration } from './registration.ts';
+import { proposeRegistration, type ClaimSurvey } from './registration.ts';
 
 /**
  * Makes this node the home of an order, and settles which of its registrations is the one.
@@ -36,13 +36,9 @@ export async function becomeHome(
   if (folded === undefined) return 'unsettled';
   let { registration } = folded.order;
   if (!folded.confirmed) {
-    const holders = await journal.holders(orderId, { timeoutMs: 2_000 });
-    const voters = membership.members.filter((member) => member.voter).length;
-    const survey = new Map(
-      [...holders].map(([node, holder]) => [node, holder === null ? null : positionId(holder)]),
-    );
-    if (survey.size <= Math.floor(voters / 2)) return 'unsettled';
-    const proposal = proposeRegistration(survey);
+    const survey = await surveyed(orderId, journal, membership);
+    if (survey === undefined) return 'unsettled';
+    const proposal = proposeRegistration(survey, registration);
     registration = (await ledger.claim(orderId, proposal ?? registration)).registration;
   }
   await log.appendTo(
@@ -54,4 +50,38 @@ export async function becomeHome(
     folded.order.updatedAt,
   );
   return 'home';
+}
+
+/**
+ * Whether no client can have been told `201` for this deferred order: every registration that a majority holds a
+ * claim for is known here, and all that are known here are deferred or withdrawn. Another one's events may be on
+ * their way, when this node comes back after a while.
+ */
+export async function isForsaken(
+  orderId: string,
+  {
+    journal,
+    views,
+    membership,
+  }: Pick<SettlementDependencies, 'journal' | 'membership'> & {
+    readonly views: Pick<Views, 'get' | 'events'>;
+  },
+): Promise<boolean> {
+  const survey = await surveyed(orderId, journal, membership);
+  if (survey === undefined) return false;
+  const known = new Set((await views.events(orderId))?.map(({ id }) => id));
+  const folded = await views.get(orderId);
+  return folded?.deferred === true && survey.values().every((holder) => holder === null || known.has(holder));
+}
+
+/** Undefined when no majority answers. */
+async function surveyed(
+  orderId: string,
+  journal: Pick<Journal, 'holders'>,
+  membership: Membership,
+): Promise<ClaimSurvey | undefined> {
+  const holders = await journal.holders(orderId, { timeoutMs: 2_000 });
+  const voters = membership.members.filter((member) => member.voter).length;
+  if (holders.size <= Math.floor(voters / 2)) return undefined;
+  return new Map([...holders].map(([node, holder]) => [node, holder === null ? null : positionId(holder)]));
 }

@@ -5,7 +5,7 @@ import type { FoldedOrder } from '../orders/fold.ts';
 import type { Driver } from './driver.ts';
 import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { rendezvous } from './responsibility.ts';
-import { becomeHome, type SettlementDependencies } from './settlement.ts';
+import { becomeHome, isForsaken, type SettlementDependencies } from './settlement.ts';
 
 /**
  * Sees to it that every open order has a node that drives it. The one place where orders change their home, so
@@ -27,7 +27,7 @@ export interface SupervisorOptions {
 
 export interface SupervisorDependencies extends SettlementDependencies {
   readonly environment: Environment;
-  readonly views: Pick<Views, 'get' | 'peek' | 'open' | 'onChange'>;
+  readonly views: Pick<Views, 'get' | 'peek' | 'events' | 'open' | 'onChange'>;
   readonly membership: Membership;
   readonly driver: Driver;
   readonly observer: Pick<WorkflowObserver, 'takenOver'>;
@@ -143,8 +143,8 @@ export class Supervisor {
     if (environment.clock.now() - folded.order.createdAt < this.#options.abandonAfterMs) return;
     if (this.#settling.has(orderId)) return;
     this.#settling.add(orderId);
-    void driver
-      .abandon(folded)
+    void isForsaken(orderId, this.#dependencies)
+      .then((forsaken) => (forsaken ? driver.abandon(folded) : undefined))
       .catch((error: unknown) => environment.log.warn({ orderId, error }, 'abandoning failed'))
       .finally(() => this.#settling.delete(orderId));
   }

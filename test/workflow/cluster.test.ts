@@ -213,4 +213,51 @@ describe('the order flow on three nodes', () => {
     expect(asked.length).toBeGreaterThan(1);
     for (const { firstAskedAt } of asked) expect(firstAskedAt).toBeLessThanOrEqual(asked[0]?.at ?? 0);
   });
+
+  it('keeps an accepted order whose home died, though another node had deferred the same key', async () => {
+    const world = await cluster(7);
+    const { pay } = world.payments;
+    world.payments.pay = async () => ({ kind: 'unknown', reason: 'TIMEOUT' });
+    world.network.partition([['n1'], ['n2', 'n3']]);
+    const two = { lines: [{ sku: 'MUG', quantity: 2 }] };
+    await world.clock.resolve(world.node('n1').service.place(world.order('k', two)), { withinMs: 5_000 });
+    const placed = await world.clock.resolve(world.node('n2').service.place(world.order('k')), {
+      withinMs: 5_000,
+    });
+    expect(placed.ok).toBe(true);
+    world.kill('n2', { power: true });
+    world.network.heal();
+    world.payments.pay = pay;
+    await world.clock.advance(40_000);
+    await world.boot('n2');
+    await audit(world, [orderIdOf('k')], 30_000);
+    expect((await world.node('n1').views.get(orderIdOf('k')))?.order).toMatchObject({
+      outcome: 'fulfilled',
+      fingerprint: world.fingerprint(),
+    });
+  });
+
+  it('abandons nothing that was accepted elsewhere while the node was cut off', async () => {
+    for (let afterMs = 450; afterMs < 470; afterMs += 4) {
+      const world = await cluster(8);
+      world.network.setFaults({ latencyMsMax: 20 });
+      const { pay } = world.payments;
+      world.payments.pay = async () => ({ kind: 'unknown', reason: 'TIMEOUT' });
+      world.network.partition([['n1'], ['n2', 'n3']]);
+      await world.clock.resolve(world.node('n1').service.place(world.order('k')), { withinMs: 5_000 });
+      const placed = await world.clock.resolve(world.node('n2').service.place(world.order('k')), {
+        withinMs: 5_000,
+      });
+      expect(placed.ok).toBe(true);
+      await world.clock.until(() => world.clock.monotonic() % 500 === 0 && world.clock.monotonic() > 45_000, {
+        withinMs: 60_000,
+      });
+      await world.clock.advance(afterMs);
+      world.network.heal();
+      await world.clock.advance(3_000);
+      world.payments.pay = pay;
+      await audit(world, [orderIdOf('k')], 30_000);
+      expect((await world.node('n1').views.get(orderIdOf('k')))?.order.outcome).toBe('fulfilled');
+    }
+  });
 });
