@@ -124,28 +124,47 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
 
 type SyncPart = Extract<Command, { kind: 'stockSync' }>;
 
+type SyncEntry =
+  { readonly product: ProductRow } | { readonly removed: string } | { readonly applied: string };
+
+/** A part closes when it may hold this much: the log takes far more, but nothing else moves meanwhile. */
+const partBytesMax = 1024 * 1024;
+
 /** Parts small enough for the log; the machine puts them together and applies them as one. */
 function splitSync(sync: StockSync): readonly SyncPart[] {
-  type Entry = { readonly product: ProductRow } | { readonly removed: string } | { readonly applied: string };
-  const entries: Entry[] = [
+  const entries: SyncEntry[] = [
     ...sync.products.map((product) => ({ product })),
     ...sync.removed.map((removed) => ({ removed })),
     ...sync.applied.map((applied) => ({ applied })),
   ];
-  const parts = Math.max(1, Math.ceil(entries.length / limits.syncEntriesPerPart));
-  return Array.from({ length: parts }, (_, part) => {
-    const from = part * limits.syncEntriesPerPart;
-    const mine = entries.slice(from, from + limits.syncEntriesPerPart);
-    return {
-      kind: 'stockSync',
-      takenAt: sync.takenAt,
-      part,
-      parts,
-      products: mine.flatMap((entry) => ('product' in entry ? [entry.product] : [])),
-      removed: mine.flatMap((entry) => ('removed' in entry ? [entry.removed] : [])),
-      applied: mine.flatMap((entry) => ('applied' in entry ? [entry.applied] : [])),
-    };
-  });
+  const parts: SyncEntry[][] = [[]];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = encodedBytesMax(entry);
+    let part = parts.at(-1) ?? [];
+    if (part.length >= limits.syncEntriesPerPart || (part.length > 0 && bytes + size > partBytesMax)) {
+      part = [];
+      parts.push(part);
+      bytes = 0;
+    }
+    part.push(entry);
+    bytes += size;
+  }
+  return parts.map((mine, part) => ({
+    kind: 'stockSync',
+    takenAt: sync.takenAt,
+    part,
+    parts: parts.length,
+    products: mine.flatMap((entry) => ('product' in entry ? [entry.product] : [])),
+    removed: mine.flatMap((entry) => ('removed' in entry ? [entry.removed] : [])),
+    applied: mine.flatMap((entry) => ('applied' in entry ? [entry.applied] : [])),
+  }));
+}
+
+/** At most three bytes per UTF-16 unit, and a head for each field. */
+function encodedBytesMax(entry: SyncEntry): number {
+  if ('product' in entry) return 3 * (entry.product.sku.length + entry.product.name.length) + 40;
+  return 3 * ('removed' in entry ? entry.removed : entry.applied).length + 5;
 }
 
 async function sendParts(

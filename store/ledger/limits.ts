@@ -1,5 +1,7 @@
 /** Bounds of what the ledger accepts. Checked before a command is sent and again when it is applied. */
 export const limits = {
+  /** What fits, with its envelope, into one frame of the network's fast lane. */
+  commandBytesMax: 3.5 * 1024 * 1024,
   /** Order ids, fingerprints, SKUs, registrations and adjustment ids, in UTF-16 units. */
   identifierLengthMax: 128,
   productNameLengthMax: 512,

@@ -4,6 +4,7 @@ import { invariant, type Cancel, type Environment, type NodeId } from '../enviro
 import type { Network } from '../peers/port.ts';
 import { CommandQueue, type PendingCommand } from './command-queue.ts';
 import { Forwarder, submitChannel } from './forwarder.ts';
+import { limits } from './limits.ts';
 import type { ReplicatedLog, StateMachine } from './machine.ts';
 import { LedgerError, type Ledger } from './port.ts';
 import { Proposals } from './proposals.ts';
@@ -81,8 +82,6 @@ const defaults = {
   dueIntervalMs: 500,
 };
 
-/** What fits, with its envelope, into one frame of the network's fast lane. */
-const commandBytesMax = 3.5 * 1024 * 1024;
 const batchBounds = { countMax: 1_000, bytesMax: 256 * 1024 };
 const pendingBytesMax = 32 * 1024 * 1024;
 const guestTimeoutMsMax = 60_000;
@@ -196,6 +195,7 @@ class RaftReplica implements Replica {
 
   async submit(command: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array> {
     if (this.#state === 'closed') throw new LedgerError('CLOSED', 'the ledger is closed');
+    const { commandBytesMax } = limits;
     invariant(command.byteLength <= commandBytesMax, `a command has at most ${commandBytesMax} bytes`);
     const result = this.#own.offer(command, options.timeoutMs);
     this.#schedule();

@@ -92,6 +92,17 @@ describe('ledger', () => {
     await expect(ledger.commit('o1')).rejects.toMatchObject({ code: 'NO_LEADER' });
   });
 
+  test('a sync whose rows are as long as they may be still travels in parts that fit into the log', async () => {
+    const { ledger, commands } = oneMemberLedger();
+    const products = Array.from({ length: 3_000 }, (_, place) => ({
+      ...product(`${place}${'茶'.repeat(limits.identifierLengthMax - 4)}`, 1),
+      name: '茶'.repeat(limits.productNameLengthMax),
+    }));
+    expect(await ledger.sync({ takenAt: 5, products, removed: [], applied: [] })).toEqual({ applied: true });
+    expect(ledger.stocks()).toHaveLength(3_000);
+    expect(Math.max(...commands.map(({ byteLength }) => byteLength))).toBeLessThan(limits.commandBytesMax);
+  });
+
   test('a large sync travels in bounded parts and takes effect as one, though another broke in', async () => {
     const rows = limits.syncEntriesPerPart * 2 + 7;
     const intruder = createLedgerIntruder();
