@@ -20,6 +20,8 @@ import { integerBetween, seededRandom } from '../support/random.ts';
 export interface Faults {
   readonly loss: number;
   readonly duplication: number;
+  /** How often a second copy comes very late, up to several election time-outs after the first. */
+  readonly lateness?: number;
   readonly delayMsMax: number;
   readonly writeMsMax: number;
   /** Clocks run this much faster or slower, at most. */
@@ -55,6 +57,8 @@ interface Node {
   applied: number;
   wakeId: number;
   wasLeaderIn: number;
+  /** While the process is stopped: what would have happened to it meanwhile. */
+  waiting: { readonly kind: 'timer' | 'input'; readonly run: () => void }[] | undefined;
 }
 
 interface Scheduled {
@@ -70,6 +74,8 @@ export class Cluster {
   readonly observers: readonly NodeId[];
   /** What was decided, by index; the first node to know it says it. */
   readonly decided: Entry[] = [];
+  /** By index, the term of the first node to say so. */
+  readonly #decidedIn: number[] = [];
   /** Elections won, by term. */
   readonly leaders = new Map<number, NodeId>();
   faults: Faults;
@@ -102,6 +108,7 @@ export class Cluster {
         applied: 0,
         wakeId: 0,
         wasLeaderIn: 0,
+        waiting: undefined,
       });
       this.start(id);
     }
@@ -142,10 +149,27 @@ export class Cluster {
   crash(id: NodeId): void {
     const node = this.node(id);
     node.raft = undefined;
+    node.waiting = undefined;
     node.life++;
     const survived = integerBetween(this.random, 0, node.writes.length);
     for (const { persist } of node.writes.slice(0, survived)) this.#store(node, persist);
     node.writes = [];
+  }
+
+  /** The process is stopped, and knows nothing of it: its clock goes on, what it should do and hear waits. */
+  pause(id: NodeId): void {
+    const node = this.node(id);
+    if (node.raft !== undefined) node.waiting ??= [];
+  }
+
+  /** It goes on: with its overdue timers or with what waits in its sockets, whichever an event loop takes first. */
+  resume(id: NodeId): void {
+    const node = this.node(id);
+    const waiting = node.waiting ?? [];
+    node.waiting = undefined;
+    const first = this.random() < 0.5 ? 'timer' : 'input';
+    for (const { run } of waiting.filter(({ kind }) => kind === first)) run();
+    for (const { run } of waiting.filter(({ kind }) => kind !== first)) run();
   }
 
   wipe(id: NodeId): void {
@@ -174,6 +198,7 @@ export class Cluster {
   /** Offers a command to every node that believes to lead. */
   propose(): void {
     for (const node of this.alive) {
+      if (node.waiting !== undefined) continue;
       const command = new TextEncoder().encode(`command ${++this.#proposed}`);
       node.raft?.propose(this.#timeAt(node), [command]);
       this.#turn(node);
@@ -248,10 +273,17 @@ export class Cluster {
     const wakeAt = raft.wakeAt();
     if (wakeAt === Infinity) return;
     this.#schedule(Math.max(0.01, wakeAt / node.rate - this.now), () => {
-      if (node.life !== life || node.wakeId !== wakeId) return;
-      node.raft?.step({ kind: 'tick', now: this.#timeAt(node) });
-      this.#turn(node);
+      this.#whenRunning(node, 'timer', () => {
+        if (node.life !== life || node.wakeId !== wakeId) return;
+        node.raft?.step({ kind: 'tick', now: this.#timeAt(node) });
+        this.#turn(node);
+      });
     });
+  }
+
+  #whenRunning(node: Node, kind: 'timer' | 'input', run: () => void): void {
+    if (node.waiting === undefined) run();
+    else node.waiting.push({ kind, run });
   }
 
   #write(node: Node, persist: Persist, then: readonly Message[], life: number): void {
@@ -262,7 +294,7 @@ export class Cluster {
   }
 
   #scheduleWrite(node: Node, life: number): void {
-    this.#schedule(this.random() * this.faults.writeMsMax, () => {
+    const complete = (): void => {
       if (node.life !== life) return;
       const write = node.writes.shift();
       if (write === undefined) return;
@@ -271,6 +303,9 @@ export class Cluster {
       for (const message of write.then) this.#send(message);
       if (node.writes.length > 0) this.#scheduleWrite(node, life);
       this.#turn(node);
+    };
+    this.#schedule(this.random() * this.faults.writeMsMax, () => {
+      this.#whenRunning(node, 'input', complete);
     });
   }
 
@@ -293,14 +328,23 @@ export class Cluster {
   #send(message: Message): void {
     if (this.#cuts.has(`${message.from}>${message.to}`) || this.random() < this.faults.loss) return;
     const copies = this.random() < this.faults.duplication ? 2 : 1;
-    for (let copy = 0; copy < copies; copy++) {
-      this.#schedule(this.random() * this.faults.delayMsMax, () => {
-        const node = this.node(message.to);
-        if (this.#cuts.has(`${message.from}>${message.to}`)) return;
+    const { lateness = 0, delayMsMax } = this.faults;
+    for (let copy = 0; copy < copies; copy++) this.#deliver(message, this.random() * delayMsMax);
+    // The very late come over the link that they were sent on, which ends with the receiver's life.
+    const { life } = this.node(message.to);
+    if (lateness > 0 && this.random() < lateness) this.#deliver(message, this.random() * 3_000, life);
+  }
+
+  #deliver(message: Message, delayMs: number, onlyIn?: number): void {
+    const node = this.node(message.to);
+    this.#schedule(delayMs, () => {
+      if (onlyIn !== undefined && onlyIn !== node.life) return;
+      if (this.#cuts.has(`${message.from}>${message.to}`)) return;
+      this.#whenRunning(node, 'input', () => {
         node.raft?.step({ kind: 'message', now: this.#timeAt(node), message });
         this.#turn(node);
       });
-    }
+    });
   }
 
   #apply(node: Node, ready: Ready): void {
@@ -320,6 +364,7 @@ export class Cluster {
     if (decided === undefined) {
       if (this.decided.length !== entry.index - 1) throw new Error('decided with a gap');
       this.decided.push(entry);
+      this.#decidedIn.push(node.raft?.status().term ?? 0);
       const holders = this.#onDisk.get(entry.index * 1_000_000 + entry.term) ?? new Set();
       const voters = this.voters.filter((voter) => holders.has(voter)).length;
       if (voters * 2 <= this.voters.length) throw new Error(`${entry.index} is decided on ${voters} disks`);
@@ -348,8 +393,10 @@ export class Cluster {
       if (other !== undefined && other !== node.id)
         throw new Error(`${other} and ${node.id} lead term ${status.term}`);
       this.leaders.set(status.term, node.id);
-      // Leader completeness.
+      // Leader completeness. Who was stopped may count votes of a term that is over: it then leads nobody, and
+      // need not know what was decided since.
       for (const entry of this.decided) {
+        if ((this.#decidedIn[entry.index - 1] ?? 0) >= status.term) continue;
         if (node.log[entry.index - 1]?.term !== entry.term) {
           throw new Error(`${node.id} leads term ${status.term} without decided entry ${entry.index}`);
         }

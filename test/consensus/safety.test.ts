@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { integerBetween } from '../support/random.ts';
-import { calm, Cluster, rough } from './cluster.ts';
+import { calm, Cluster, rough, type Faults } from './cluster.ts';
 
 /**
  * The promises of Raft under random faults. The cluster checks them after every step: one leader per term, log
@@ -9,13 +9,20 @@ import { calm, Cluster, rough } from './cluster.ts';
  */
 
 /** One run of random faults, then quiet: everything decided must reach everyone again. */
-function storm(seed: number, options: { voters: number; observers: number; wipes: boolean }): Cluster {
-  const cluster = new Cluster({ seed, ...options, faults: rough });
+function storm(
+  seed: number,
+  options: { voters: number; observers: number; wipes: boolean; pauses?: boolean; faults?: Faults },
+): Cluster {
+  const cluster = new Cluster({ seed, faults: rough, ...options });
   const { random } = cluster;
   const ids = [...cluster.nodes.keys()];
   const pick = (): string => ids[integerBetween(random, 0, ids.length - 1)] ?? 'n1';
 
   for (let act = 0; act < 60; act++) {
+    if (options.pauses === true && random() < 0.3) {
+      if (random() < 0.5) cluster.pause(pick());
+      else for (const id of ids) cluster.resume(id);
+    }
     const chance = random();
     if (chance < 0.5) cluster.propose();
     else if (chance < 0.6) cluster.crash(pick());
@@ -24,12 +31,15 @@ function storm(seed: number, options: { voters: number; observers: number; wipes
     else if (chance < 0.85) cluster.cut(pick(), pick());
     else if (chance < 0.95) cluster.heal();
     else if (options.wipes) wipeOne(cluster, pick());
-    cluster.run(integerBetween(random, 1, 150));
+    cluster.run(integerBetween(random, 1, options.pauses === true && random() < 0.2 ? 900 : 150));
   }
 
   cluster.faults = { ...calm, drift: rough.drift };
   cluster.heal();
-  for (const id of ids) cluster.start(id);
+  for (const id of ids) {
+    cluster.resume(id);
+    cluster.start(id);
+  }
   cluster.runUntil(() => cluster.leader() !== undefined, 5_000, `seed ${seed}: a leader after the storm`);
   cluster.propose();
   cluster.runUntil(() => cluster.isSettled(), 5_000, `seed ${seed}: agreement after the storm`);
@@ -75,6 +85,46 @@ describe('under crashes, partitions, loss, duplication, reordering and drifting 
   ])('$voters voters keep what was decided when disks are emptied one at a time', ({ voters, seeds }) => {
     for (let seed = 1; seed <= seeds; seed++) storm(seed * 7_919, { voters, observers: 0, wipes: true });
   });
+});
+
+describe('when processes also stop for longer than a lease, and frames arrive seconds late', () => {
+  test.each([
+    { voters: 3, observers: 0, wipes: false, seeds: 150 },
+    { voters: 5, observers: 1, wipes: false, seeds: 60 },
+    { voters: 3, observers: 0, wipes: true, seeds: 100 },
+    { voters: 5, observers: 0, wipes: true, seeds: 50 },
+  ])(
+    '$voters voters agree (disks emptied: $wipes), for $seeds seeds',
+    ({ voters, observers, wipes, seeds }) => {
+      const faults = { ...rough, lateness: 0.1 };
+      for (let seed = 1; seed <= seeds; seed++) {
+        storm(seed * 104_729 + voters, { voters, observers, wipes, pauses: true, faults });
+      }
+    },
+  );
+});
+
+/** Every way in which the six directed links of three voters can be cut, with each of them leading before. */
+test('two voters that hear each other decide, whatever else is cut', () => {
+  const ids = ['n1', 'n2', 'n3'];
+  const links = ids.flatMap((from) => ids.filter((to) => to !== from).map((to) => [from, to] as const));
+  for (let cuts = 0; cuts < 1 << links.length; cuts++) {
+    const cut = links.filter((_, place) => (cuts & (1 << place)) !== 0);
+    const isOpen = (from: string, to: string): boolean =>
+      !cut.some(([source, target]) => source === from && target === to);
+    const pairs = ids.flatMap((from) => ids.filter((to) => from < to).map((to) => [from, to] as const));
+    if (!pairs.some(([from, to]) => isOpen(from, to) && isOpen(to, from))) continue;
+    for (let seed = 1; seed <= 3; seed++) {
+      const cluster = new Cluster({ seed: seed * 64 + cuts, voters: 3 });
+      cluster.runUntil(() => cluster.isSettled(), 2_000, 'the first leader');
+      for (const [from, to] of cut) cluster.cut(from, to);
+      cluster.run(2_000);
+      const before = cluster.decided.length;
+      cluster.propose();
+      const what = `a decision with ${cut.map((link) => link.join('>')).join(' ')} cut, seed ${seed}`;
+      cluster.runUntil(() => cluster.decided.length > before, 3_000, what);
+    }
+  }
 });
 
 test('one seed gives one history', () => {
