@@ -8,7 +8,7 @@ import { bytes, TestCluster, type TestNode } from './cluster.ts';
 const rough = { loss: 0.05, duplication: 0.05, reorder: true, latencyMsMin: 0.2, latencyMsMax: 30 };
 const small = { frameBytesMax: 800, pageBytesMax: 1_500, recentBytesMax: 3_000, claimsCachedMax: 4 };
 
-/** Something bad, now and then: links break, processes die, machines lose power. At most a minority is down. */
+/** Something bad, now and then: links break, or work one way, processes die, machines lose power. At most a minority is down. */
 class Trouble {
   readonly #cluster: TestCluster;
   readonly #down = new Set<NodeId>();
@@ -21,7 +21,10 @@ class Trouble {
     const { random, ids, network } = this.#cluster;
     const id = ids[integerBetween(random, 0, ids.length - 1)] ?? '';
     const dice = random();
-    if (dice < 0.25) {
+    if (dice < 0.1) {
+      const deaf = ids.find((other) => other !== id);
+      if (deaf !== undefined) network.cutSilently(id, deaf);
+    } else if (dice < 0.25) {
       const away = ids.filter(() => random() < 0.4);
       network.partition([away, ids.filter((other) => !away.includes(other))], { noticed: random() < 0.5 });
     } else if (dice < 0.5) {

@@ -178,7 +178,7 @@ test('a malformed frame is dropped and logged', async () => {
   expect(cluster.life(leader).environment.fatalErrors).toEqual([]);
 });
 
-/** Random kills, power cuts and partitions under load: whoever was told a result was told the truth, for ever. */
+/** Random kills, power cuts, partitions, links that work one way and clocks that jump, under load: whoever was told a result was told the truth, for ever. */
 test('through a storm of faults, one history, and every answer is in it', async () => {
   let answers = 0;
   for (let seed = 1; seed <= 25; seed++) {
@@ -204,7 +204,12 @@ test('through a storm of faults, one history, and every answer is in it', async 
         if (cluster.lives.has(id)) cluster.losePower(id);
       } else if (chance < 0.88) {
         if (cluster.lives.has(id)) cluster.kill(id);
-      } else if (chance < 0.93) {
+      } else if (chance < 0.9) {
+        if (cluster.lives.has(id)) cluster.life(id).clock.jumpWall(integerBetween(random, -100_000, 100_000));
+      } else if (chance < 0.92) {
+        const deaf = cluster.ids.find((other) => other !== id) ?? 'n1';
+        cluster.network.cutSilently(id, deaf);
+      } else if (chance < 0.95) {
         cluster.network.partition([[id], cluster.ids.filter((other) => other !== id)], {
           noticed: random() < 0.5,
         });
@@ -225,6 +230,10 @@ test('through a storm of faults, one history, and every answer is in it', async 
     }
     answers += told.size;
     for (const [, { environment }] of cluster.running) expect(environment.fatalErrors).toEqual([]);
+    // Clocks jumped, but what the machines were told of time is one history too, and never goes back.
+    const [stamps = [], ...others] = cluster.running.map(([, { machine }]) => machine.stamps);
+    expect(stamps).toEqual(stamps.toSorted((left, right) => left - right));
+    for (const other of others) expect(other).toEqual(stamps);
   }
   expect(answers).toBeGreaterThan(25 * 20);
 }, 60_000);
