@@ -26,6 +26,7 @@ import {
  * V2  The table holds no event that the journal does not have on the disk: its place could be given to another
  *     event after a crash.
  * V3  An order that is open (O4), or that the table does not have as it is, stays in memory.
+ *     Beyond these, no more than `cacheOrdersMax` do, whatever is asked for; orders nobody has heard of never do.
  * V4  Applying an entry again changes nothing (O1), so a replay may start anywhere before its end.
  */
 
@@ -127,11 +128,13 @@ export class OrderViews {
   }
 
   /**
-   * Takes an own event in at once; it will be met again on its way through the journal (V4). Its order must be
-   * in memory: it was registered here, or `get` has just answered for it, or it is open.
+   * Takes an own event in at once; it will be met again on its way through the journal (V4). Only then is it
+   * seen when its order has left the memory meanwhile: an order with this event alone would replace the table's.
    */
   record(event: RecordedEvent): void {
-    const live = this.#live.get(event.orderId) ?? this.#remember(new LiveOrder(event.orderId, []));
+    const known = this.#live.get(event.orderId);
+    if (known === undefined && event.type !== 'registered') return;
+    const live = known ?? this.#remember(new LiveOrder(event.orderId, []));
     if (live.addAhead(event)) this.#changed(live);
   }
 
@@ -215,7 +218,10 @@ export class OrderViews {
     this.#flushing = this.#flushing.then(async () => {
       while (this.#applying !== undefined) await this.#applying;
       const dirty = [...this.#live.values()].filter((live) => live.dirty);
-      if (dirty.length === 0) return;
+      if (dirty.length === 0) {
+        this.#evict();
+        return;
+      }
       const operations = dirty.flatMap((live) => {
         const { events, listing } = live.durable();
         const writes = writesOf(live.id, events, live.listed, listing);
@@ -289,14 +295,14 @@ export class OrderViews {
       for (const [index, id] of missing.entries()) {
         const row = rows[index];
         // Another load may have been quicker, and events may have come since.
-        if (!this.#live.has(id)) this.#remember(this.#fromRow(id, row));
+        if (row !== undefined && !this.#live.has(id)) this.#remember(this.#fromRow(id, row));
       }
     }
     return orderIds.map((id) => this.#live.get(id) ?? new LiveOrder(id, []));
   }
 
-  #fromRow(orderId: string, row: Uint8Array | undefined): LiveOrder {
-    const live = new LiveOrder(orderId, row === undefined ? [] : (decodeJson(row) as RecordedEvent[]));
+  #fromRow(orderId: string, row: Uint8Array): LiveOrder {
+    const live = new LiveOrder(orderId, decodeJson(row) as RecordedEvent[]);
     live.counted = live.listed?.state;
     return live;
   }

@@ -219,4 +219,50 @@ describe('the views of orders', () => {
     expect((await ended)?.order.outcome).toBe('fulfilled');
     expect(await clock.resolve(never, { withinMs: 600 })).toBeUndefined();
   });
+
+  it('keep no more in memory than they may, whatever is asked for (V3)', async () => {
+    const { views, journal, clock } = await world();
+    const names = Array.from({ length: 20 }, (_, index) => `k${index}`);
+    for (const name of names) {
+      const [entry] = journal.keep('n1', registered(name, 1));
+      journal.keep('n1', fact(name, 2, eventId(entry!), { type: 'failed', data: { code: 'x' } }));
+    }
+    await settle();
+    await views.flush();
+    const inMemory = (): number =>
+      [...names, ...names.map((name) => `no-${name}`)].filter(
+        (name) => views.peek(orderId(name)) !== undefined,
+      ).length;
+    expect(inMemory()).toBeLessThanOrEqual(3);
+    for (const name of names) await views.get(orderId(`no-${name}`));
+    expect(inMemory()).toBeLessThanOrEqual(3);
+    for (const name of names) await views.get(orderId(name));
+    await clock.advance(1_000);
+    expect(inMemory()).toBeLessThanOrEqual(3);
+  });
+
+  it('lose nothing of an order that left the memory before an own event came', async () => {
+    const { views, journal, disk } = await world();
+    const [entry] = journal.keep('n1', registered('a', 1));
+    journal.keep('n1', fact('a', 2, eventId(entry!), { type: 'cancelled', data: {} }));
+    for (const name of ['b', 'c', 'd', 'e']) {
+      const [other] = journal.keep('n1', registered(name, 3));
+      journal.keep('n1', fact(name, 4, eventId(other!), { type: 'cancelled', data: {} }));
+    }
+    await settle();
+    await views.flush();
+    expect(views.peek(orderId('a'))).toBeUndefined();
+    const late = fact('a', 5, eventId(entry!), { type: 'synced', data: { revision: 1 } });
+    views.record({ ...late, id: 'n1:11' });
+    journal.keep('n1', late);
+    await settle();
+    await views.flush();
+    expect((await views.get(orderId('a')))?.order.state).toBe('synced');
+    const after = await world(disk, journal);
+    expect((await after.views.events(orderId('a')))?.map(({ type }) => type)).toEqual([
+      'registered',
+      'cancelled',
+      'synced',
+    ]);
+  });
 });
