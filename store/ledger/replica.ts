@@ -152,6 +152,7 @@ class RaftReplica implements Replica {
   #leading = false;
   #knownLeader: NodeId | undefined;
   #isTurnScheduled = false;
+  #isOwnTurn = false;
   #alarm: { readonly at: number; readonly cancel: Cancel } | undefined;
   #isDueUnderWay = false;
   #cancelDueTimer: Cancel = () => undefined;
@@ -340,16 +341,21 @@ class RaftReplica implements Replica {
     }
   }
 
-  /** One entry's worth of commands, those of other nodes first; it must fit into one frame. */
+  /**
+   * One entry's worth of commands; it must fit into one frame. This node's and the others' are first by turns:
+   * who is always second never gets a place when the first fill every entry, and none for a large command ever.
+   */
   #takeBatch(): readonly PendingCommand[] {
-    const guests = this.#guests.take({ ...batchBounds, atLeastOne: true });
-    const bytes = guests.reduce((sum, { command }) => sum + command.byteLength, 0);
-    const own = this.#own.take({
-      countMax: batchBounds.countMax - guests.length,
+    const [first, second] = this.#isOwnTurn ? [this.#own, this.#guests] : [this.#guests, this.#own];
+    this.#isOwnTurn = !this.#isOwnTurn;
+    const taken = first.take({ ...batchBounds, atLeastOne: true });
+    const bytes = taken.reduce((sum, { command }) => sum + command.byteLength, 0);
+    const rest = second.take({
+      countMax: batchBounds.countMax - taken.length,
       bytesMax: batchBounds.bytesMax - bytes,
-      atLeastOne: guests.length === 0,
+      atLeastOne: taken.length === 0,
     });
-    return [...guests, ...own];
+    return [...taken, ...rest];
   }
 
   #giveBack(commands: readonly PendingCommand[]): void {

@@ -53,6 +53,23 @@ describe('when the leader dies', () => {
   });
 });
 
+test('however much others forward, the leader’s own commands get their turn, large ones too', async () => {
+  const cluster = await ReplicaCluster.open({ seed: 24, syncMs: 50 });
+  const leader = await cluster.elected();
+  let submitted = 0;
+  let isOver = false;
+  const keepBusy = async (id: string): Promise<void> => {
+    while (!isOver) await cluster.submit(id, `guest ${++submitted}`, 30_000).catch(() => undefined);
+  };
+  for (const id of cluster.followers()) for (let count = 0; count < 3_000; count++) void keepBusy(id);
+  await cluster.clock.advance(500);
+  const large = cluster.submit(leader, `large ${'x'.repeat(300 * 1024)}`, 2_000);
+  const small = cluster.submit(leader, 'small', 2_000);
+  const own = Promise.allSettled([large, small]).then((outcomes) => outcomes.map(({ status }) => status));
+  expect(await cluster.clock.resolve(own, { withinMs: 3_000 })).toEqual(['fulfilled', 'fulfilled']);
+  isOver = true;
+});
+
 describe('when the power goes', () => {
   test('on all nodes at once, nothing is lost that anyone was told is decided', async () => {
     for (let seed = 1; seed <= 30; seed++) {
