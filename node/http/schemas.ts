@@ -64,7 +64,7 @@ const order = {
         method: { type: 'string' },
         status: {
           type: 'string',
-          enum: ['pending', 'authorized', 'captured', 'refused', 'voided', 'refunded'],
+          enum: ['pending', 'requested', 'authorized', 'captured', 'refused', 'voided', 'refunded'],
         },
         intent: { type: 'string' },
         declineCode: { type: 'string' },
