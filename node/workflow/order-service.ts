@@ -57,7 +57,10 @@ export function createOrderService(
 ): OrderService & { drain(): void } {
   const { environment, journal, ledger, views, log, driver, supervisor, observer } = dependencies;
   const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
-  const placing = new Map<string, Promise<Registered>>();
+  const placing = new Map<
+    string,
+    { readonly fingerprint: string; readonly registered: Promise<Registered> }
+  >();
   let draining = false;
 
   return {
@@ -94,13 +97,17 @@ export function createOrderService(
   async function registerOnce(orderId: string, fingerprint: string, asked: PlaceOrder): Promise<Registered> {
     const running = placing.get(orderId);
     if (running !== undefined) {
-      const first = await running;
-      return first.ok ? { ok: true, value: { ...first.value, replayed: true } } : first;
+      const first = await running.registered;
+      if (first.ok) return { ok: true, value: { ...first.value, replayed: true } };
+      // Why it was refused is about what it asked for, which is not what this one asks for.
+      return running.fingerprint === fingerprint ? first : registerOnce(orderId, fingerprint, asked);
     }
-    const work = supervisor.whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked));
-    placing.set(orderId, work);
+    const registered = supervisor
+      .whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked))
+      .catch(refusedByJournal);
+    placing.set(orderId, { fingerprint, registered });
     try {
-      return await work;
+      return await registered;
     } finally {
       placing.delete(orderId);
     }
@@ -274,6 +281,21 @@ export function createOrderService(
       CANCELLATION_TIMEOUT_MS,
     );
     return { ok: true, value: (ended ?? folded).order };
+  }
+}
+
+/** Nothing was written. Rethrows what is not the journal's refusal. */
+function refusedByJournal(error: unknown): { readonly ok: false; readonly refusal: Refusal } {
+  if (!(error instanceof JournalError)) throw error;
+  switch (error.code) {
+    case 'QUEUE_FULL':
+      return unavailable('OVERLOADED', 'too many orders wait to be written', 2);
+    case 'CLOSED':
+      return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
+    case 'UNAVAILABLE':
+      return unavailable('QUORUM_UNAVAILABLE', 'the order could not be made durable', 1);
+    case 'ENTRY_TOO_LARGE':
+      throw error;
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { orderIdOf } from '../../node/orders/identity.ts';
+import { JournalError } from '../../store/journal/port.ts';
 import { FlowCluster } from '../support/flow-cluster.ts';
 import { integerBetween, seededRandom } from '../support/random.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
@@ -259,5 +260,29 @@ describe('the order flow on three nodes', () => {
       await audit(world, [orderIdOf('k')], 30_000);
       expect((await world.node('n1').views.get(orderIdOf('k')))?.order.outcome).toBe('fulfilled');
     }
+  });
+
+  it('answers 503 when the journal takes no more, to all who asked', async () => {
+    const world = await cluster(9);
+    const { journal, service } = world.node('n1');
+    journal.register = () => Promise.reject(new JournalError('QUEUE_FULL', 'too much waits'));
+    const asked = [service.place(world.order('k')), service.place(world.order('k'))];
+    const answers = await world.clock.resolve(Promise.all(asked), { withinMs: 5_000 });
+    for (const answer of answers) {
+      expect(answer).toMatchObject({ ok: false, refusal: { code: 'OVERLOADED', retryAfterSeconds: 2 } });
+    }
+  });
+
+  it('refuses nobody for what another request with the same key asked for', async () => {
+    const world = await cluster(10);
+    const { service } = world.node('n1');
+    const unknown = world.order('k', { lines: [{ sku: 'NONE', quantity: 1 }] });
+    const [first, second] = await world.clock.resolve(
+      Promise.all([service.place(unknown), service.place(world.order('k'))]),
+      { withinMs: 5_000 },
+    );
+    expect(first.ok).toBe(false);
+    expect(second).toMatchObject({ ok: true, value: { replayed: false } });
+    await audit(world, [orderIdOf('k')], 5_000);
   });
 });
