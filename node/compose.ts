@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import type { Environment } from '../store/environment.ts';
-import { loadOrCreateIdentity, openStore, peerIdOf, type Store, type StoreObserver } from '../store/index.ts';
-import type { NodeConfig } from './config.ts';
+import {
+  loadOrCreateIdentity,
+  openStore,
+  peerIdOf,
+  type Identity,
+  type Store,
+  type StoreObserver,
+} from '../store/index.ts';
+import { ConfigError, type NodeConfig } from './config.ts';
 import { openFunctionHost } from './functions/host.ts';
 import type { ClusterView, Readiness } from './http/dependencies.ts';
 import { createHttpServer } from './http/server.ts';
@@ -49,6 +56,7 @@ export async function startNode(
     { clock, log },
   );
   const settings: FunctionSettings = { capture: config.payments.capture, holdTtlMs: config.orders.holdForMs };
+  const identity = await ownIdentity(config);
   const state = { journalOpen: false, caughtUp: false, draining: false };
   const metrics = createMetrics({ self });
 
@@ -91,7 +99,7 @@ export async function startNode(
   );
   const store = await lifecycle.start(
     'store',
-    () => open(config, environment, metrics.disk),
+    () => open(config, identity, environment, metrics.disk),
     (part) => part.close(),
   );
   void store.journal.opened().then(
@@ -245,15 +253,24 @@ export async function startNode(
   }
 }
 
-async function open(config: NodeConfig, environment: Environment, observer: StoreObserver): Promise<Store> {
-  const identity = await loadOrCreateIdentity(config.dataDirectory);
-  const listed = config.members.find((member) => member.id === config.node);
-  if (listed?.peerId !== peerIdOf(identity)) {
-    throw new Error(
-      `${config.file}: member ${config.node} is listed with peer id ${listed?.peerId ?? 'none'}, but the identity in ` +
-        `${config.dataDirectory} is ${peerIdOf(identity)}`,
-    );
-  }
+/** The others know this node by its identity: with another one than they were told, nobody would let it in. */
+async function ownIdentity({ file, node, members, dataDirectory }: NodeConfig): Promise<Identity> {
+  const identity = await loadOrCreateIdentity(dataDirectory);
+  const index = members.findIndex((member) => member.id === node);
+  const peerId = peerIdOf(identity);
+  if (members[index]?.peerId === peerId) return identity;
+  throw new ConfigError(file, [
+    `${file}: members[${index}].peerId is not that of the identity in ${dataDirectory}, which is ${peerId}: restore ` +
+      `that node's identity.key, or give the new peer id to all members`,
+  ]);
+}
+
+function open(
+  config: NodeConfig,
+  identity: Identity,
+  environment: Environment,
+  observer: StoreObserver,
+): Promise<Store> {
   return openStore(
     {
       self: config.node,

@@ -30,7 +30,8 @@ export class LogDamagedError extends Error {
   constructor(detail: string, options?: { readonly cause?: unknown }) {
     super(
       `LOG_DAMAGED: the ledger's log on this node's disk is damaged: ${detail}. ` +
-        'Empty the data directory to have this node filled again by the others, if a majority of them is well.',
+        'If a majority of the other voters is well, move "leveldb" and "format" in the data directory aside (not ' +
+        '"identity.key") and start again: they fill this node anew. One node at a time.',
       options,
     );
     this.name = 'LogDamagedError';

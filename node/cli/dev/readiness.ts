@@ -23,16 +23,15 @@ export async function waitForStock(plan: Plan, timeoutMs: number, during: AbortS
   if (first === undefined) throw new CommandError('a cluster needs a node');
   return poll(first, 'to know the catalogue', timeoutMs, during, async () => {
     const answer = await get(`${first.httpUrl}/stock?limit=100`);
-    return firstInStock(answer.body);
+    return mostInStock(answer.body);
   });
 }
 
-function firstInStock(body: unknown): string | undefined {
-  const rows = Array.isArray(body) ? (body as unknown[]) : Object.values(body ?? {}).find(Array.isArray);
-  const found = (rows as { sku?: string; available?: number }[] | undefined)?.find(
-    (row) => (row.available ?? 0) > 0,
-  );
-  return found?.sku;
+/** What there is most of: the first purchase should not take the last of something. */
+function mostInStock(body: unknown): string | undefined {
+  const { stock = [] } = (body ?? {}) as { stock?: readonly { sku: string; available: number }[] };
+  const [most] = stock.toSorted((left, right) => right.available - left.available);
+  return most !== undefined && most.available > 0 ? most.sku : undefined;
 }
 
 async function poll<Value>(
