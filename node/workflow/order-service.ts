@@ -61,6 +61,7 @@ export function createOrderService(
     string,
     { readonly fingerprint: string; readonly registered: Promise<Registered> }
   >();
+  const waiting = new Set<() => void>();
   let draining = false;
 
   return {
@@ -74,6 +75,7 @@ export function createOrderService(
     },
     drain: () => {
       draining = true;
+      for (const release of waiting) release();
     },
   };
 
@@ -89,8 +91,24 @@ export function createOrderService(
         detail: `this key belongs to order ${orderId}, which asked for something else`,
       });
     }
-    const ended = await views.waitUntil(orderId, ({ order }) => order.outcome !== undefined, asked.waitMs);
-    return { ok: true, value: { order: (ended ?? folded).order, replayed, waited: asked.waitMs > 0 } };
+    const latest = await untilEnded(orderId, asked.waitMs);
+    return { ok: true, value: { order: (latest ?? folded).order, replayed, waited: asked.waitMs > 0 } };
+  }
+
+  /** A node that is about to stop tells what it has: the order is accepted, and a cut connection would hide that. */
+  async function untilEnded(orderId: string, waitMs: number): Promise<FoldedOrder | undefined> {
+    if (draining) return views.get(orderId);
+    const released = Promise.withResolvers<undefined>();
+    const release = (): void => {
+      released.resolve(undefined);
+    };
+    waiting.add(release);
+    try {
+      const ended = views.waitUntil(orderId, ({ order }) => order.outcome !== undefined, waitMs);
+      return (await Promise.race([ended, released.promise])) ?? views.peek(orderId);
+    } finally {
+      waiting.delete(release);
+    }
   }
 
   /** Requests with one key that meet at this node share one registration; all but the first are replays. */

@@ -285,4 +285,17 @@ describe('the order flow on three nodes', () => {
     expect(second).toMatchObject({ ok: true, value: { replayed: false } });
     await audit(world, [orderIdOf('k')], 5_000);
   });
+
+  it('tells those who wait for an end that their order is accepted, when the node is about to stop', async () => {
+    const world = await cluster(11);
+    world.payments.pay = async () => ({ kind: 'unknown', reason: 'TIMEOUT' });
+    const { service } = world.node('n1');
+    const placed = service.place(world.order('k', { waitMs: 60_000 }));
+    await world.clock.advance(1_000);
+    service.drain();
+    expect(await world.clock.resolve(placed, { withinMs: 100 })).toMatchObject({
+      ok: true,
+      value: { order: { id: orderIdOf('k'), state: 'registered' } },
+    });
+  });
 });
