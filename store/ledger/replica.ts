@@ -4,6 +4,7 @@ import { invariant, type Cancel, type Environment, type NodeId } from '../enviro
 import type { Network } from '../peers/port.ts';
 import { CommandQueue, type PendingCommand } from './command-queue.ts';
 import { Forwarder, submitChannel } from './forwarder.ts';
+import { LedgerClock } from './ledger-clock.ts';
 import { limits } from './limits.ts';
 import type { ReplicatedLog, StateMachine } from './machine.ts';
 import { LedgerError, type Ledger } from './port.ts';
@@ -17,6 +18,9 @@ import {
   encodeMessage,
   encodeResults,
 } from './replica-messages.ts';
+
+/** More than slewing and drift do between two turns, less than any hold lasts. */
+const clockJumpToleratedMs = 2_000;
 
 /**
  * Runs the consensus core on this node: gives it messages and time, does what it says in the order in which it
@@ -147,6 +151,7 @@ class RaftReplica implements Replica {
   readonly #writes: { readonly sequence: number; readonly messages: Message[] }[] = [];
   /** The last entry on disk once all writes under way are done. */
   #diskLastIndex: number;
+  readonly #time: LedgerClock;
   /** The largest stamp applied so far. */
   #appliedAt = 0;
   #leading = false;
@@ -166,6 +171,7 @@ class RaftReplica implements Replica {
   ) {
     this.#options = options;
     this.#environment = environment;
+    this.#time = new LedgerClock({ toleratedMs: clockJumpToleratedMs }, environment);
     this.#committer = committer;
     this.#network = network;
     this.#machine = machine;
@@ -287,6 +293,8 @@ class RaftReplica implements Replica {
   #turn(): void {
     this.#guard(() => {
       const now = this.#environment.clock.monotonic();
+      // Read at every turn, leading or not, so that slow drift is never taken for a jump.
+      this.#time.now();
       if (now >= this.#raft.wakeAt()) this.#raft.step({ kind: 'tick', now });
       this.#noticeLeader();
       this.#propose(now);
@@ -333,7 +341,7 @@ class RaftReplica implements Replica {
     while (this.#canPropose()) {
       const commands = this.#takeBatch();
       if (commands.length === 0) return;
-      const at = this.#environment.clock.now();
+      const at = this.#time.now();
       const payload = encodeBatch({ at, commands: commands.map(({ command }) => command) });
       const proposed = this.#raft.propose(now, [payload]);
       invariant(proposed.kind === 'accepted', `an established leader takes a batch, not ${proposed.kind}`);
@@ -463,7 +471,7 @@ class RaftReplica implements Replica {
     const { clock } = this.#environment;
     if (this.#leading && !this.#isDueUnderWay) {
       this.#guard(() => {
-        const command = this.#machine.due(clock.now());
+        const command = this.#machine.due(this.#time.now());
         if (command === undefined) return;
         this.#isDueUnderWay = true;
         const isOver = (): void => {

@@ -31,6 +31,22 @@ describe('three replicas', () => {
     expect(applied).toHaveLength(600);
   });
 
+  test('do not take a jump of the leader’s wall clock for time, and say so', async () => {
+    const cluster = await ReplicaCluster.open({ seed: 5 });
+    const leader = await cluster.elected();
+    const { clock, machine, environment } = cluster.life(leader);
+    await cluster.decide(leader, 'a');
+    clock.jumpWall(365 * 86_400_000);
+    await cluster.decide(leader, 'b');
+    clock.jumpWall(-365 * 86_400_000);
+    await cluster.decide(leader, 'c');
+    const [first = 0, ...later] = machine.stamps;
+    for (const stamp of later) expect(stamp - first).toBeLessThan(5_000);
+    expect(
+      environment.lines.filter(({ message }) => message.startsWith('the wall clock jumped')),
+    ).toHaveLength(1);
+  });
+
   test('stamp with a time that never goes back, though the new leader’s clock is behind', async () => {
     const wallSkewMs = { n1: 0, n2: -60_000, n3: 60_000 };
     const cluster = await ReplicaCluster.open({ seed: 3, wallSkewMs });
