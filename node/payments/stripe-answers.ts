@@ -106,8 +106,13 @@ function classify(error: InstanceType<typeof Stripe.errors.StripeError>): Failed
     const { code = 'card_declined', decline_code: declineCode, payment_intent: intent } = error;
     return refused(code, declineCode, intent?.id);
   }
+  // The key was used for something else: there is a payment, and whether it is this one has to be looked up.
   if (error instanceof StripeIdempotencyError) {
-    return { ...refused('idempotency_error'), complaint: 'IDEMPOTENCY_KEY_REUSED' };
+    return {
+      ...unknown('KEY_USED_OTHERWISE', misconfiguredRetryMs),
+      outcome: 'ok',
+      complaint: 'IDEMPOTENCY_KEY_REUSED',
+    };
   }
   if (error instanceof StripeInvalidRequestError) {
     return refused(error.code ?? 'invalid_request', undefined, error.payment_intent?.id);

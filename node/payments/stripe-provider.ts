@@ -144,23 +144,31 @@ export function createStripeProvider(
       ),
     );
     if (created.ok) return answerOf(created.value);
-    const { answer, replayed } = created.failed;
-    // The key remembers an outage and will repeat it all day. What came of the payment, its order tells.
-    if (answer.kind === 'unknown' && replayed) return (await findPayment(request)) ?? answer;
-    return answer;
+    const { answer, replayed, complaint } = created.failed;
+    // The key remembers an outage and will repeat it all day, or belongs to another request. What came of the
+    // payment, its order tells.
+    const isKeySpent = answer.kind === 'unknown' && (replayed || complaint !== undefined);
+    return isKeySpent ? ((await findPayment(request)) ?? answer) : answer;
   }
 
-  /** This attempt's payment, by the order it is for; undefined when there is none. */
-  async function findPayment({
-    orderId,
-    attempt,
-  }: Pick<PaymentRequest, 'orderId' | 'attempt'>): Promise<PaymentAnswer | undefined> {
+  /** This attempt's payment, by the order it is for; undefined when there is none of this sum. */
+  async function findPayment(request: PaymentRequest): Promise<PaymentAnswer | undefined> {
+    const { orderId, attempt, amount, currency } = request;
     const query = `metadata['order_id']:'${orderId.replaceAll(/['\\]/g, '\\$&')}'`;
     const found = await call('finish', () =>
       stripe.paymentIntents.search({ query, expand: ['data.latest_charge.refunds'] }),
     );
-    if (!found.ok) return found.failed.answer;
-    const intent = found.value.data.find(({ metadata }) => metadata['attempt'] === String(attempt));
+    // A search that is not allowed says nothing of the payment.
+    if (!found.ok) {
+      const { answer } = found.failed;
+      return answer.kind === 'refused' ? { kind: 'unknown', reason: 'SEARCH_REFUSED' } : answer;
+    }
+    const intent = found.value.data.find(
+      (candidate) =>
+        candidate.metadata['attempt'] === String(attempt) &&
+        candidate.amount === amount &&
+        candidate.currency === currency.toLowerCase(),
+    );
     return intent && answerOf(intent);
   }
 

@@ -50,6 +50,8 @@ type Registered = Answer<{ readonly folded: FoldedOrder; readonly replayed: bool
 
 const CONFIRMATION_TIMEOUT_MS = 3_000;
 const CANCELLATION_TIMEOUT_MS = 5_000;
+/** How long an order may be on its way from the node that accepted it. */
+const ARRIVAL_TIMEOUT_MS = 1_000;
 
 export function createOrderService(
   options: OrderServiceOptions,
@@ -270,7 +272,8 @@ export function createOrderService(
 
   /** Exact, because the ledger decides: an order is fulfilled or given back, never both. */
   async function cancel(orderId: string): Promise<Answer<Order>> {
-    const folded = await views.get(orderId);
+    // It may have been accepted at another node a moment ago.
+    const folded = await views.waitUntil(orderId, () => true, ARRIVAL_TIMEOUT_MS);
     if (folded === undefined)
       return refuse({ code: 'ORDER_NOT_FOUND', detail: `no order ${orderId} is known here` });
     if (folded.order.outcome === 'cancelled') return { ok: true, value: folded.order };

@@ -64,12 +64,19 @@ describe('a payment', () => {
     expect(await provider.lookUp('')).toEqual({ ...refused, code: 'payment_not_found' });
   });
 
-  test('the same key with other parameters is refused, and somebody is told', async () => {
+  test('the same key with another sum is no refusal, for there is money somewhere, and somebody is told', async () => {
     const { provider, environment, payments } = await openShop();
     await provider.pay(asked('o1'));
     const other = await provider.pay(asked('o1', { amount: 9_999 }));
-    expect(other).toEqual({ kind: 'refused', code: 'idempotency_error' });
+    expect(other).toMatchObject({ kind: 'unknown', reason: 'KEY_USED_OTHERWISE' });
     expect(environment.lines).toMatchObject([{ level: 'error', fields: { code: 'IDEMPOTENCY_KEY_REUSED' } }]);
+    expect(await payments()).toHaveLength(1);
+  });
+
+  test('the same key with other parameters for the same sum finds the payment that there is', async () => {
+    const { provider, payments } = await openShop();
+    const first = await provider.pay(asked('o1'));
+    expect(await provider.pay(asked('o1', { method: 'pm_card_mastercard' }))).toEqual(first);
     expect(await payments()).toHaveLength(1);
   });
 

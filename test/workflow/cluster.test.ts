@@ -85,6 +85,24 @@ describe('the order flow on three nodes', () => {
     }
   });
 
+  it('takes a cancellation at a node that the order has not reached yet', async () => {
+    const world = await cluster(5);
+    world.network.setFaults({ latencyMsMin: 50, latencyMsMax: 60 });
+    const placed = await world.clock.resolve(world.node('n1').service.place(world.order('k')), {
+      withinMs: 2_000,
+    });
+    expect(placed).toMatchObject({ ok: true });
+    const late = ['n2', 'n3'].find((id) => world.node(id).views.peek(orderIdOf('k')) === undefined) ?? 'n3';
+    const answer = await world.clock.resolve(world.node(late).service.cancel(orderIdOf('k')), {
+      withinMs: 8_000,
+    });
+    expect(answer.ok ? answer.value.outcome : answer.refusal.code).toMatch(/^(cancelled|NOT_CANCELLABLE)$/);
+    const unknown = world.node('n2').service.cancel(orderIdOf('nobody'));
+    expect(await world.clock.resolve(unknown, { withinMs: 2_000 })).toMatchObject({
+      refusal: { code: 'ORDER_NOT_FOUND' },
+    });
+  });
+
   it('gives a key to one of two different requests, and refuses the other', async () => {
     for (let seed = 1; seed <= 20; seed += 1) {
       const world = await cluster(seed);
