@@ -61,6 +61,8 @@ export class OrderViews {
   readonly #open = new Set<string>();
   readonly #counts = new Map<OrderState, number>(STATES.map((state) => [state, 0]));
   readonly #listeners = new Set<ChangeListener>();
+  /** Per order: thousands may wait at once, and a change concerns only those who wait for that order. */
+  readonly #waiters = new Map<string, Set<(folded: FoldedOrder) => void>>();
   /** Per origin, the last entry applied together with all before it. */
   readonly #applied = new Map<string, number>();
   /** Per origin, what was applied beyond that. */
@@ -201,15 +203,18 @@ export class OrderViews {
     const now = await this.get(orderId);
     if (timeoutMs <= 0 || (now !== undefined && when(now))) return now;
     return new Promise((resolve) => {
-      const done = (): void => {
-        stopListening();
+      const waiters = this.#waiters.get(orderId) ?? new Set();
+      const done = (folded: FoldedOrder | undefined): void => {
         stopTimer();
-        resolve(this.peek(orderId) ?? now);
+        waiters.delete(look);
+        if (waiters.size === 0) this.#waiters.delete(orderId);
+        resolve(folded);
       };
-      const stopListening = this.onChange((changed, folded) => {
-        if (changed === orderId && when(folded)) done();
-      });
-      const stopTimer = this.#environment.clock.after(timeoutMs, done);
+      const look = (folded: FoldedOrder): void => {
+        if (when(folded)) done(folded);
+      };
+      const stopTimer = this.#environment.clock.after(timeoutMs, () => done(this.peek(orderId) ?? now));
+      this.#waiters.set(orderId, waiters.add(look));
     });
   }
 
@@ -284,7 +289,9 @@ export class OrderViews {
     }
     if (folded?.open === true) this.#open.add(live.id);
     else this.#open.delete(live.id);
-    if (folded !== undefined) for (const listener of this.#listeners) listener(live.id, folded);
+    if (folded === undefined) return;
+    for (const listener of this.#listeners) listener(live.id, folded);
+    for (const look of this.#waiters.get(live.id) ?? []) look(folded);
   }
 
   /** In the order asked for; orders nobody has heard of come as empty. */
