@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { HttpDependencies, HttpOptions } from './dependencies.ts';
 import { documentedSchemas, documentRoutes } from './documentation.ts';
+import { discardBody } from './discard.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
@@ -63,6 +64,9 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     trace(request, reply);
     if (dependencies.draining()) void reply.header('connection', 'close');
     done();
+  });
+  app.addHook('onSend', async (request, reply) => {
+    if (reply.statusCode === 413) await discardBody(request.raw);
   });
   app.addHook('onResponse', (request, reply, done) => {
     metrics.http.answered({

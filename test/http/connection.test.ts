@@ -54,6 +54,18 @@ describe('a connection that does not speak HTTP', () => {
     await response.text();
   });
 
+  it('answers every client whose body is too large, though it is still sending', async () => {
+    const { port } = fixture.app.server.address() as AddressInfo;
+    const body = `"${'x'.repeat(10_000_000)}"`;
+    const headers = { 'content-type': 'application/json' };
+    const answers = Array.from({ length: 20 }, async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/orders`, { method: 'POST', headers, body });
+      await response.text();
+      return response.status;
+    });
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([413]));
+  });
+
   it('refuses a body of unknown length once it is too long', async () => {
     const { port } = fixture.app.server.address() as AddressInfo;
     const endless = new ReadableStream({
