@@ -79,17 +79,7 @@ export function countOwnVote(state: State): void {
 }
 
 function concludePreVote(state: State): void {
-  if (state.role.kind !== 'preCandidate') return;
-  switch (tally(state.options.configuration, state.role.votes)) {
-    case 'won':
-      becomeCandidate(state);
-      break;
-    case 'lost':
-      becomeFollower(state, state.term, undefined);
-      break;
-    case 'open':
-      break;
-  }
+  if (state.role.kind === 'preCandidate') conclude(state, state.role.votes, becomeCandidate);
 }
 
 function becomeCandidate(state: State): void {
@@ -101,10 +91,13 @@ function becomeCandidate(state: State): void {
 }
 
 function concludeVote(state: State): void {
-  if (state.role.kind !== 'candidate') return;
-  switch (tally(state.options.configuration, state.role.votes)) {
+  if (state.role.kind === 'candidate') conclude(state, state.role.votes, becomeLeader);
+}
+
+function conclude(state: State, votes: Parameters<typeof tally>[1], won: (state: State) => void): void {
+  switch (tally(state.options.configuration, votes)) {
     case 'won':
-      becomeLeader(state);
+      won(state);
       break;
     case 'lost':
       becomeFollower(state, state.term, undefined);
