@@ -281,11 +281,7 @@ export function createOrderService(
     try {
       const closed = await ledger.release(orderId, 'cancelled');
       if (closed.kind === 'committed' || closed.reason !== 'cancelled') {
-        const ended = await views.waitUntil(
-          orderId,
-          ({ order }) => order.outcome !== undefined,
-          CANCELLATION_TIMEOUT_MS,
-        );
+        const ended = await untilEnded(orderId, CANCELLATION_TIMEOUT_MS);
         return notCancellable(orderId, (ended ?? folded).order.state);
       }
       await log.append(folded, { type: 'cancelRequested', data: {} }, 'quorum');
@@ -296,11 +292,7 @@ export function createOrderService(
         return unavailable('QUORUM_UNAVAILABLE', 'no majority of the nodes answers; try again', 1);
       throw error;
     }
-    const ended = await views.waitUntil(
-      orderId,
-      ({ order }) => order.outcome !== undefined,
-      CANCELLATION_TIMEOUT_MS,
-    );
+    const ended = await untilEnded(orderId, CANCELLATION_TIMEOUT_MS);
     return { ok: true, value: (ended ?? folded).order };
   }
 }
