@@ -2,19 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { OrderFact, RecordedEvent } from '../../node/orders/events.ts';
 import { foldOrder } from '../../node/orders/fold.ts';
+import { registeredFact } from '../support/registered-fact.ts';
 
-const registered: OrderFact = {
-  type: 'registered',
-  data: {
-    customer: { id: 'c1', email: 'ada@example.org' },
-    currency: 'EUR',
-    total: 1_200,
-    lines: [{ sku: 'MUG', quantity: 2, unitPrice: 600 }],
-    method: 'pm_card_visa',
-    capture: 'after-reserve',
-    fingerprint: 'f1',
-  },
-};
+const registered = registeredFact();
 
 const later: readonly OrderFact[] = [
   { type: 'withdrawn', data: {} },

@@ -8,6 +8,7 @@ import type { Entry } from '../../store/journal/port.ts';
 import { testEnvironment } from '../support/environment.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { seededRandom } from '../support/random.ts';
+import { registeredFact } from '../support/registered-fact.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
 
 /** A journal whose entries the test hands out itself. */
@@ -48,21 +49,7 @@ class HandJournal {
 const orderId = (name: string): string => orderIdOf(name);
 
 function registered(name: string, at: number): OrderEvent {
-  return {
-    orderId: orderId(name),
-    at,
-    node: 'n1',
-    type: 'registered',
-    data: {
-      customer: { id: 'c', email: 'a@b.c' },
-      currency: 'EUR',
-      total: 600,
-      lines: [{ sku: 'MUG', quantity: 1, unitPrice: 600 }],
-      method: 'pm_card_visa',
-      capture: 'after-reserve',
-      fingerprint: name,
-    },
-  };
+  return { orderId: orderId(name), at, node: 'n1', ...registeredFact({ fingerprint: name }) };
 }
 
 function fact(name: string, at: number, registration: string, what: OrderFact): OrderEvent {

@@ -6,6 +6,7 @@ import type { OrderEffect } from '../../node/orders/transitions.ts';
 import { perform } from '../../node/workflow/perform.ts';
 import { honestEffect } from '../support/honest-functions.ts';
 import { paymentDouble } from '../support/payment-double.ts';
+import { registeredFact } from '../support/registered-fact.ts';
 import { stockLedger } from '../support/stock-ledger.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
@@ -73,16 +74,7 @@ describe('an order under functions that ask for anything', () => {
             orderId: 'ord_x',
             at: clock.now(),
             node: 'n1',
-            type: 'registered',
-            data: {
-              customer: { id: 'c', email: 'a@b.c' },
-              currency: 'EUR',
-              total: 600,
-              lines: [{ sku: 'MUG', quantity: 1, unitPrice: 600 }],
-              method,
-              capture,
-              fingerprint: 'f',
-            },
+            ...registeredFact({ method, capture }),
           };
           const journal: RecordedEvent[] = [registered];
           /** What each home has seen; it learns the rest when the history says so. */
