@@ -14,12 +14,12 @@ export {
 } from './peers/identity.ts';
 export { MembersError, type Address } from './peers/members.ts';
 export { NetworkError } from './peers/network.ts';
+export type { StoreObserver } from './assemble.ts';
 export {
   openStore,
   type MemberStatus,
   type Store,
   type StoreMember,
-  type StoreObserver,
   type StoreOptions,
   type StoreStats,
 } from './open.ts';
