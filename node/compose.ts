@@ -14,21 +14,16 @@ import type { ClusterView, Readiness } from './http/dependencies.ts';
 import { createHttpServer } from './http/server.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { createMetrics } from './metrics/index.ts';
+import { startOrderFlow } from './order-flow.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import { createStripeProvider } from './payments/stripe-provider.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
-import { createReconcilers } from './reconcilers/reconcilers.ts';
-import { encodeEvent } from './views/codec.ts';
-import { OrderViews } from './views/order-views.ts';
-import { Driver } from './workflow/driver.ts';
-import { OrderLog } from './workflow/order-log.ts';
-import { createOrderService } from './workflow/order-service.ts';
-import { Supervisor } from './workflow/supervisor.ts';
 
 /**
- * Builds one node out of its parts and joins them: the only file that knows them all. It decides nothing; it
- * says who is handed to whom, in which order they start, and that they stop in the opposite one.
+ * Builds one node out of its parts and joins them, with `order-flow.ts` for what drives orders: these two are the
+ * only files that know siblings. It decides nothing; it says who is handed to whom, in which order they start, and
+ * that they stop in the opposite one.
  */
 export interface RunningNode {
   readonly httpUrl: string;
@@ -108,88 +103,33 @@ export async function startNode(
     },
     () => undefined,
   );
-  const views = await lifecycle.start(
-    'order views',
-    async () => {
-      await store.journal.caughtUp(CATCH_UP_TIMEOUT_MS);
-      const part = new OrderViews({}, { environment, journal: store.journal, table: store.table('orders') });
-      await part.start();
-      return part;
+  const { driver, orders, reconcilers } = await startOrderFlow(
+    {
+      self,
+      members: config.members
+        .filter((member) => member.zone === config.zone)
+        .map(({ id, voter }) => ({ id, voter })),
+      settings,
+      takeOverAfterMs: config.orders.takeOverAfterMs,
+      abandonAfterMs: config.orders.abandonAfterMs,
+      openOrdersMax: config.orders.maxOpen,
+      catchUpTimeoutMs: CATCH_UP_TIMEOUT_MS,
     },
-    (part) => part.close(),
-  );
-
-  const zoneMembers = config.members.filter((member) => member.zone === config.zone);
-  const membership = {
-    self,
-    members: zoneMembers.map(({ id, voter }) => ({ id, voter })),
-    reachable: (id: string) => store.reachable(id),
-    onReachability: (handler: (id: string, reachable: boolean) => void) => store.onReachability(handler),
-  };
-  const orderLog = new OrderLog({ self }, { clock, journal: store.journal, views, encode: encodeEvent });
-  const flow = {
-    environment,
-    clock,
-    journal: store.journal,
-    ledger: store.ledger,
-    payments,
-    functions,
-    views,
-    log: orderLog,
-    membership,
-    observer: metrics.orders,
-    encode: encodeEvent,
-    randomKey: randomUUID,
-  };
-  const driver = new Driver({ self, settings }, flow);
-  const supervisor = new Supervisor(
-    { takeOverAfterMs: config.orders.takeOverAfterMs, abandonAfterMs: config.orders.abandonAfterMs },
-    { ...flow, driver },
-  );
-  const orders = createOrderService(
-    { self, settings, openOrdersMax: config.orders.maxOpen },
-    { ...flow, driver, supervisor },
-  );
-  await lifecycle.start(
-    'order flow',
-    () => supervisor.start(),
-    () => supervisor.stop(),
-  );
-
-  const reconcilers = await lifecycle.start(
-    'reconcilers',
-    () => {
-      const part = createReconcilers(
-        { timers: functions.timers },
-        {
-          environment,
-          sor,
-          ledger: store.ledger,
-          pending: {
-            next: (limit, except) => views.pending(limit, except),
-            count: () => views.pendingCount(),
-            markSynced: (applied) => markSynced(applied, views, orderLog),
-          },
-          decide: async (name, input) => {
-            const at = clock.now();
-            const decision = await functions.callTimer(name, { abi: 1, kind: 'timer', name, at, ...input });
-            return decision.effects;
-          },
-          prepare: async () => {
-            if (config.catalog === undefined || (await sor.productCount()) > 0) return;
-            const products = await sor.fillCatalog(await loadCatalog(config.catalog));
-            log.info(
-              { products, file: config.catalog },
-              'filled the empty catalogue of the system of record',
-            );
-          },
-          observer: metrics.reconcilers,
-        },
-      );
-      part.start();
-      return part;
+    {
+      lifecycle,
+      environment,
+      store,
+      payments,
+      functions,
+      sor,
+      randomKey: randomUUID,
+      prepare: async () => {
+        if (config.catalog === undefined || (await sor.productCount()) > 0) return;
+        const products = await sor.fillCatalog(await loadCatalog(config.catalog));
+        log.info({ products, file: config.catalog }, 'filled the empty catalogue of the system of record');
+      },
+      observer: { orders: metrics.orders, reconcilers: metrics.reconcilers },
     },
-    (part) => part.stop(),
   );
 
   metrics.watch({
@@ -282,21 +222,6 @@ function open(
       ledger: config.ledger,
     },
     { environment, observer },
-  );
-}
-
-/** Resolves once the facts are on this node's disk, so that they are not offered again. */
-async function markSynced(
-  applied: readonly { readonly orderId: string; readonly revision: number }[],
-  views: OrderViews,
-  orderLog: OrderLog,
-): Promise<void> {
-  await Promise.all(
-    applied.map(async ({ orderId, revision }) => {
-      const folded = await views.get(orderId);
-      if (folded !== undefined)
-        await orderLog.append(folded, { type: 'synced', data: { revision } }, 'local');
-    }),
   );
 }
 

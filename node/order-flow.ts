@@ -1,0 +1,159 @@
+import type { Environment } from '../store/environment.ts';
+import type { Store } from '../store/index.ts';
+import type { Lifecycle } from './lifecycle.ts';
+import type { FunctionSettings } from './orders/effects.ts';
+import type { FunctionHost } from './ports/functions.ts';
+import type { OrderService } from './ports/order-service.ts';
+import type { PaymentProvider } from './ports/payments.ts';
+import type { SystemOfRecord } from './ports/system-of-record.ts';
+import {
+  createReconcilers,
+  type ReconcilersObserver,
+  type ReconcilersOptions,
+  type RunningReconcilers,
+} from './reconcilers/reconcilers.ts';
+import { encodeEvent } from './views/codec.ts';
+import { OrderViews } from './views/order-views.ts';
+import { Driver } from './workflow/driver.ts';
+import { OrderLog } from './workflow/order-log.ts';
+import { createOrderService } from './workflow/order-service.ts';
+import type { WorkflowObserver } from './workflow/ports.ts';
+import { Supervisor } from './workflow/supervisor.ts';
+
+/**
+ * The order flow of one node: views, workflow and reconcilers joined to each other and to a store. `compose.ts` gives
+ * it the real provider, functions and system of record; the simulator gives it its own and runs the same flow.
+ *
+ * It decides nothing. It says in which order these parts start: views first, once the journal has caught up, then who
+ * drives orders, then who reads and delivers.
+ */
+export interface OrderFlowOptions {
+  readonly self: string;
+  /** Of this node's zone, itself included. */
+  readonly members: readonly { readonly id: string; readonly voter: boolean }[];
+  readonly settings: FunctionSettings;
+  readonly takeOverAfterMs: number;
+  readonly abandonAfterMs: number;
+  readonly openOrdersMax: number;
+  /** How long a starting node waits for what its peers have that it lacks; the rest comes while it serves. */
+  readonly catchUpTimeoutMs: number;
+  readonly reconcilers?: Omit<ReconcilersOptions, 'timers'>;
+}
+
+export interface OrderFlowDependencies {
+  readonly lifecycle: Lifecycle;
+  readonly environment: Environment;
+  readonly store: Pick<Store, 'journal' | 'ledger' | 'table' | 'reachable' | 'onReachability'>;
+  readonly payments: Pick<PaymentProvider, 'pay' | 'capture' | 'reverse' | 'lookUp'>;
+  readonly functions: Omit<FunctionHost, 'close'>;
+  readonly sor: SystemOfRecord;
+  /** Once before the first read of the system of record, such as filling an empty catalogue. */
+  readonly prepare?: () => Promise<void>;
+  /** A name that nobody can guess or repeat. */
+  readonly randomKey: () => string;
+  readonly observer: { readonly orders: WorkflowObserver; readonly reconcilers?: ReconcilersObserver };
+}
+
+export interface OrderFlow {
+  readonly views: OrderViews;
+  readonly driver: Driver;
+  readonly orders: OrderService & { drain(): void };
+  readonly reconcilers: RunningReconcilers;
+}
+
+/** Rejects with LifecycleError when a part does not start; `lifecycle` stops what did. */
+export async function startOrderFlow(
+  options: OrderFlowOptions,
+  dependencies: OrderFlowDependencies,
+): Promise<OrderFlow> {
+  const { self, members, settings } = options;
+  const { lifecycle, environment, store, payments, functions, sor, randomKey, observer } = dependencies;
+  const { clock } = environment;
+
+  const views = await lifecycle.start(
+    'order views',
+    async () => {
+      await store.journal.caughtUp(options.catchUpTimeoutMs);
+      const part = new OrderViews({}, { environment, journal: store.journal, table: store.table('orders') });
+      await part.start();
+      return part;
+    },
+    (part) => part.close(),
+  );
+
+  const membership = {
+    self,
+    members,
+    reachable: (id: string) => store.reachable(id),
+    onReachability: (handler: (id: string, reachable: boolean) => void) => store.onReachability(handler),
+  };
+  const log = new OrderLog({ self }, { clock, journal: store.journal, views, encode: encodeEvent });
+  const flow = {
+    environment,
+    clock,
+    journal: store.journal,
+    ledger: store.ledger,
+    payments,
+    functions,
+    views,
+    log,
+    membership,
+    observer: observer.orders,
+    encode: encodeEvent,
+    randomKey,
+  };
+  const driver = new Driver({ self, settings }, flow);
+  const { takeOverAfterMs, abandonAfterMs, openOrdersMax } = options;
+  const supervisor = new Supervisor({ takeOverAfterMs, abandonAfterMs }, { ...flow, driver });
+  const orders = createOrderService({ self, settings, openOrdersMax }, { ...flow, driver, supervisor });
+  await lifecycle.start(
+    'order flow',
+    () => supervisor.start(),
+    () => supervisor.stop(),
+  );
+
+  const reconcilers = await lifecycle.start(
+    'reconcilers',
+    () => {
+      const part = createReconcilers(
+        { ...options.reconcilers, timers: functions.timers },
+        {
+          environment,
+          sor,
+          ledger: store.ledger,
+          pending: {
+            next: (limit, except) => views.pending(limit, except),
+            count: () => views.pendingCount(),
+            markSynced: (applied) => markSynced(applied, views, log),
+          },
+          decide: async (name, input) => {
+            const at = clock.now();
+            const decision = await functions.callTimer(name, { abi: 1, kind: 'timer', name, at, ...input });
+            return decision.effects;
+          },
+          ...(dependencies.prepare === undefined ? {} : { prepare: dependencies.prepare }),
+          ...(observer.reconcilers === undefined ? {} : { observer: observer.reconcilers }),
+        },
+      );
+      part.start();
+      return part;
+    },
+    (part) => part.stop(),
+  );
+
+  return { views, driver, orders, reconcilers };
+}
+
+/** Resolves once the facts are on this node's disk, so that they are not offered again. */
+async function markSynced(
+  applied: readonly { readonly orderId: string; readonly revision: number }[],
+  views: OrderViews,
+  log: OrderLog,
+): Promise<void> {
+  await Promise.all(
+    applied.map(async ({ orderId, revision }) => {
+      const folded = await views.get(orderId);
+      if (folded !== undefined) await log.append(folded, { type: 'synced', data: { revision } }, 'local');
+    }),
+  );
+}
