@@ -81,7 +81,7 @@ async function openParts(
   const { self, identity, listen, members } = options;
   const { environment } = dependencies;
 
-  const disk = await openLevelDisk({ directory: options.dataDirectory });
+  const disk = await openLevelDisk({ directory: options.dataDirectory }, environment);
   closing.push(() => disk.close());
   const network = await createNetwork({ self, identity, listen, members }, { environment });
   closing.push(() => network.close());

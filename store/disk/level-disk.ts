@@ -5,15 +5,17 @@
  * 1. The directory lock is held from before the database opens until after it has closed.
  * 2. `sync: true` reaches LevelDB as such: its own default does not survive power loss.
  * 3. Whatever LevelDB throws leaves here as a DiskError that says what to do.
+ * 4. A directory of an older layout is upgraded before anybody else sees it; one of an unknown layout is not touched.
  */
 import { Level } from 'level';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { invariant } from '../environment.ts';
+import { invariant, type Log } from '../environment.ts';
 import { toDiskError } from './errors.ts';
-import { checkFormat } from './format-file.ts';
+import { readFormat, writeFormat } from './format-file.ts';
 import { lockDirectory, type DirectoryLock } from './lock-file.ts';
 import type { Disk, Operation, Range, Row } from './port.ts';
+import { currentFormat, stepsFrom, upgrade } from './upgrades.ts';
 
 export interface LevelDiskOptions {
   /** Created when missing. Nothing else may write into it. */
@@ -31,24 +33,35 @@ const rangeChunkBytes = mebibyte;
 
 type Database = Level<string, Buffer>;
 
-/** Opens the data directory. Rejects with DiskError. */
-export async function openLevelDisk(options: LevelDiskOptions): Promise<Disk> {
+/** Opens the data directory, upgraded where it is of an older layout. Rejects with DiskError. */
+export async function openLevelDisk(
+  options: LevelDiskOptions,
+  { log }: { readonly log: Log },
+): Promise<Disk> {
   const { directory } = options;
   const dataPath = join(directory, 'leveldb');
+  const stamp = (format: number): Promise<void> => writeFormat(directory, format);
   let lock: DirectoryLock | undefined;
+  let database: Database | undefined;
   try {
     await mkdir(directory, { recursive: true });
     lock = await lockDirectory(directory);
-    await checkFormat(directory, dataPath);
-    const database: Database = new Level<string, Buffer>(dataPath, {
+    const format = await readFormat(directory, dataPath);
+    // Known before the data are touched: LevelDB rewrites its files as it opens.
+    const steps = stepsFrom(format ?? currentFormat, { directory });
+    if (format === undefined) await stamp(currentFormat);
+    database = new Level<string, Buffer>(dataPath, {
       keyEncoding: 'utf8',
       valueEncoding: 'buffer',
       cacheSize: options.cacheBytes ?? 64 * mebibyte,
       writeBufferSize: options.writeBufferBytes ?? 16 * mebibyte,
     });
     await database.open();
-    return new LevelDisk({ directory }, { database, lock });
+    const disk = new LevelDisk({ directory }, { database, lock });
+    await upgrade(steps, { disk, stamp, log });
+    return disk;
   } catch (error) {
+    await database?.close().catch(() => undefined);
     await lock?.release();
     throw toDiskError(error, directory);
   }

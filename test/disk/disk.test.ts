@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DiskError } from '../../store/disk/errors.ts';
 import { openLevelDisk } from '../../store/disk/level-disk.ts';
+import { testEnvironment } from '../support/environment.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { describeDisk, put, text } from './disk-contract.ts';
 
+const { log } = testEnvironment({ clock: new VirtualClock(), random: Math.random });
+const open = (directory: string) => openLevelDisk({ directory }, { log });
 const temporaryDirectory = () => mkdtemp(join(tmpdir(), 'freehold-disk-'));
 
 async function failureOf(promise: Promise<unknown>): Promise<DiskError> {
@@ -22,7 +25,7 @@ async function failureOf(promise: Promise<unknown>): Promise<DiskError> {
 describeDisk('LevelDB', async () => {
   const directory = await temporaryDirectory();
   return {
-    open: () => openLevelDisk({ directory }),
+    open: () => open(directory),
     destroy: () => rm(directory, { recursive: true }),
   };
 });
@@ -40,14 +43,14 @@ describe('the data directory', () => {
   afterEach(() => rm(directory, { recursive: true }));
 
   test('has one holder at a time, who is named, and whom a refused rival does not disturb', async () => {
-    const disk = await openLevelDisk({ directory });
-    const failure = await failureOf(openLevelDisk({ directory }));
+    const disk = await open(directory);
+    const failure = await failureOf(open(directory));
     expect(failure.code).toBe('DISK_LOCKED');
     expect(failure.message).toContain(directory);
     expect(await readFile(join(directory, 'lock'), 'utf8')).toContain(String(process.pid));
     await disk.write([put('a', '1')], { sync: true });
     await disk.close();
-    const again = await openLevelDisk({ directory });
+    const again = await open(directory);
     expect(text(await again.get('a'))).toBe('1');
     await again.close();
   });
@@ -58,7 +61,7 @@ describe('the data directory', () => {
     ['a crash before the name was written', ''],
   ])('is taken over from %s', async (_, content) => {
     await writeFile(join(directory, 'lock'), content);
-    const disk = await openLevelDisk({ directory });
+    const disk = await open(directory);
     expect(await readFile(join(directory, 'lock'), 'utf8')).toContain(`"pid":${process.pid}`);
     await disk.close();
     expect(await readdir(directory)).not.toContain('lock');
@@ -66,38 +69,40 @@ describe('the data directory', () => {
 
   test('is not taken over from a live process, which is named', async () => {
     await writeFile(join(directory, 'lock'), JSON.stringify({ pid: process.ppid }));
-    const failure = await failureOf(openLevelDisk({ directory }));
+    const failure = await failureOf(open(directory));
     expect(failure.code).toBe('DISK_LOCKED');
     expect(failure.message).toContain(String(process.ppid));
   });
 
   test('of an unknown layout, or without its layout file, is refused and left as it is', async () => {
-    await (await openLevelDisk({ directory })).close();
+    await (await open(directory)).close();
     await writeFile(join(directory, 'format'), '99\n');
-    expect((await failureOf(openLevelDisk({ directory }))).code).toBe('DISK_FORMAT_UNKNOWN');
+    expect((await failureOf(open(directory))).code).toBe('DISK_FORMAT_UNKNOWN');
+    await writeFile(join(directory, 'format'), '');
+    expect((await failureOf(open(directory))).code).toBe('DISK_CORRUPT');
     await rm(join(directory, 'format'));
-    expect((await failureOf(openLevelDisk({ directory }))).code).toBe('DISK_CORRUPT');
-    await writeFile(join(directory, 'format'), '1\n');
-    await (await openLevelDisk({ directory })).close();
+    expect((await failureOf(open(directory))).code).toBe('DISK_CORRUPT');
+    await writeFile(join(directory, 'format'), '2\n');
+    await (await open(directory)).close();
   });
 
   test('with a damaged manifest is refused with the damage named, and its lock given back', async () => {
-    await (await openLevelDisk({ directory })).close();
+    await (await open(directory)).close();
     await writeFile(join(directory, 'leveldb', 'CURRENT'), 'nonsense');
-    expect((await failureOf(openLevelDisk({ directory }))).code).toBe('DISK_CORRUPT');
+    expect((await failureOf(open(directory))).code).toBe('DISK_CORRUPT');
     expect(await readdir(directory)).not.toContain('lock');
   });
 
   test('that cannot be made is an I/O failure', async () => {
     await writeFile(join(directory, 'file'), '');
-    expect((await failureOf(openLevelDisk({ directory: join(directory, 'file') }))).code).toBe('DISK_IO');
+    expect((await failureOf(open(join(directory, 'file')))).code).toBe('DISK_IO');
     await mkdir(join(directory, 'other', 'leveldb', 'CURRENT'), { recursive: true });
     await writeFile(join(directory, 'other', 'format'), '1\n');
-    expect((await failureOf(openLevelDisk({ directory: join(directory, 'other') }))).code).toBe('DISK_IO');
+    expect((await failureOf(open(join(directory, 'other')))).code).toBe('DISK_IO');
   });
 
   test('that was closed says so', async () => {
-    const disk = await openLevelDisk({ directory });
+    const disk = await open(directory);
     await disk.close();
     expect((await failureOf(disk.get('a'))).code).toBe('DISK_CLOSED');
     expect((await failureOf(disk.write([put('a', '1')], { sync: true }))).code).toBe('DISK_CLOSED');
