@@ -8,13 +8,13 @@ export function parseArguments<const Options extends ParseArgsOptionsConfig>(
   command: string,
   args: readonly string[],
   options: Options,
-  positionals: { readonly names: readonly string[] } = { names: [] },
+  positionals: { readonly names: readonly string[]; readonly optional?: readonly string[] } = { names: [] },
 ) {
   const parsed = parse();
   for (const [index, name] of positionals.names.entries())
     if (parsed.positionals[index] === undefined)
       throw new UsageError(`freehold ${command}: ${name} is missing`);
-  const surplus = parsed.positionals[positionals.names.length];
+  const surplus = parsed.positionals[positionals.names.length + (positionals.optional?.length ?? 0)];
   if (surplus !== undefined) throw new UsageError(`freehold ${command}: unexpected argument ${surplus}`);
   return parsed;
 

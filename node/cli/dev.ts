@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CatalogProduct } from '../reconcilers/catalog.ts';
-import { parseArguments } from './arguments.ts';
 import { aborted, CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
+import { readAction } from './dev/actions.ts';
 import { askControl, listenForControl } from './dev/control.ts';
 import { stopLeftovers } from './dev/leftovers.ts';
 import { planOf } from './dev/plan.ts';
@@ -14,10 +14,8 @@ import { dataDirectoryOf, readSettings, variables } from './dev/settings.ts';
 import type { DevSettings } from './dev/settings.ts';
 import { Supervisor } from './dev/supervisor.ts';
 import { deathNotice, progressLine, welcome } from './dev/words.ts';
-import { suggest } from '../config/suggest.ts';
 
 const readyTimeoutMs = 60_000;
-const actions = ['kill', 'revive', 'pause', 'resume', 'status'];
 
 export const dev: Command = {
   name: 'dev',
@@ -25,14 +23,28 @@ export const dev: Command = {
   help: `Usage: freehold dev [--set KEY=VALUE]... [--profile DIR]
        freehold dev kill PART [--signal SIGNAL]
        freehold dev pause|resume|revive PART
+       freehold dev wipe NODE
+       freehold dev partition NODE [OTHER] [--one-way in|out]
+       freehold dev slow NODE DELAY
+       freehold dev heal [NODE]
        freehold dev status
 
 Without an action: three nodes (n1, n2, n3), a system of record (sor) and a payment sandbox (sandbox), each a
 process of its own, until Ctrl-C. With one: tells the running cluster to do it, to the PART named.
 
+  kill, revive      end a process at once; start it again
+  pause, resume     freeze a process, and let it go on (SIGSTOP, SIGCONT)
+  wipe              kill a node and empty its disk; only its key stays
+  partition         cut a node's links to the others, or to one OTHER, like a pulled cable: nothing is closed,
+                    nothing arrives. Customers still reach it
+  slow              everything that a node says to the others and hears takes DELAY longer, such as 50ms; 0ms ends it
+  heal              mend and speed up all links, or those of one node
+  status            what runs, and what is wrong with the links
+
   --set KEY=VALUE   set a key of every node's freehold.yaml, such as orders.holdFor=20s
   --profile DIR     each node writes a CPU profile there when it stops
   --signal SIGNAL   for kill: SIGKILL (default), SIGTERM, SIGINT, SIGABRT, SIGSEGV
+  --one-way in|out  for partition: it no longer hears the others (in), or they no longer hear it (out)
 
 Environment:
 ${Object.entries(variables)
@@ -47,26 +59,8 @@ ${Object.entries(variables)
 };
 
 async function control(args: readonly string[], context: CommandContext): Promise<number> {
-  const [action = '', ...rest] = args;
-  if (!actions.includes(action)) {
-    const meant = suggest(action, actions);
-    throw new UsageError(
-      `freehold dev: ${action} is not an action${meant === undefined ? '' : `; did you mean ${meant}?`}`,
-    );
-  }
-  const { values, positionals } = parseArguments(
-    `dev ${action}`,
-    rest,
-    { signal: { type: 'string' } },
-    { names: action === 'status' ? [] : ['PART'] },
-  );
-  const [target] = positionals;
-  const answer = await askControl(dataDirectoryOf(context.environment, context.root), {
-    action,
-    ...(target === undefined ? {} : { target }),
-    ...(values.signal === undefined ? {} : { signal: values.signal }),
-  });
-  context.print(answer);
+  const request = readAction(args);
+  context.print(await askControl(dataDirectoryOf(context.environment, context.root), request));
   return exitCodes.ok;
 }
 

@@ -26,7 +26,8 @@ export function duration(bounds: { readonly min: string; readonly max: string })
     });
 }
 
-function parseDuration(text: string): number | undefined {
+/** In milliseconds; undefined when it is not a duration. */
+export function parseDuration(text: string): number | undefined {
   const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text);
   if (match === null) return undefined;
   return Number(match[1]) * millisecondsPer[match[2] as keyof typeof millisecondsPer];

@@ -1,8 +1,17 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { askControl, controlSocketOf, listenForControl } from '../../node/cli/dev/control.ts';
+import type { ControlRequest } from '../../node/cli/dev/control.ts';
 import { partsOf, planOf } from '../../node/cli/dev/plan.ts';
 import type { Plan } from '../../node/cli/dev/plan.ts';
 import type { DevSettings } from '../../node/cli/dev/settings.ts';
@@ -117,6 +126,62 @@ it('is told over its socket to kill, pause, resume and revive, and stops whateve
   expect(await supervisor.stop()).toEqual([]);
   expect(partsOf(plan).filter((part) => existsSync(part.pidFile))).toEqual([]);
   await expect(ask('status')).rejects.toThrow(/no cluster is running/);
+});
+
+it('gives every node an address of its own for each other one, on which a link can be cut', async () => {
+  await create().start();
+  const others = plan.nodes.flatMap((node) =>
+    loadConfig(node.configFile)
+      .members.filter(({ id }) => id !== node.name)
+      .map(({ address }) => address.port),
+  );
+  expect(new Set(others).size).toBe(6);
+  expect(plan.nodes.filter(({ peerPort }) => others.includes(peerPort))).toEqual([]);
+});
+
+it('is told to cut, slow and mend links, says which are not well, and refuses what cannot be meant', async () => {
+  await create().start();
+  const ask = (action: string, rest: Partial<ControlRequest> = {}) => supervisor.control({ action, ...rest });
+  const links = async () => (await ask('status')).split('\n').slice(plan.nodes.length + 1);
+
+  expect(await ask('partition', { target: 'n2' })).toBe('node n2 is cut off from the others');
+  expect(await links()).toEqual(['n1 → n2  cut', 'n2 → n1  cut', 'n2 → n3  cut', 'n3 → n2  cut']);
+  expect(await ask('heal', { target: 'n3' })).toBe('the links of node n3 are whole');
+  expect(await links()).toEqual(['n1 → n2  cut', 'n2 → n1  cut']);
+  expect(await ask('slow', { target: 'n3', delay: '50ms' })).toBe(
+    'what node n3 says and hears takes 50 ms longer',
+  );
+  expect(await ask('partition', { target: 'n3', other: 'n1', oneWay: 'in' })).toBe(
+    'node n3 hears nothing from node n1',
+  );
+  expect(await links()).toEqual(['n1 → n2  cut', 'n1 → n3  cut', 'n2 → n1  cut', 'n3       slow by 50 ms']);
+  expect(await ask('heal')).toBe('all links are whole');
+  expect(await links()).toEqual([]);
+
+  await expect(ask('partition', { target: 'sandbox' })).rejects.toThrow(
+    'sandbox is not a node of this cluster: n1, n2, n3',
+  );
+  await expect(ask('partition', { target: 'n1', other: 'n1' })).rejects.toThrow('no link to itself');
+  await expect(ask('partition', { target: 'n1', oneWay: 'up' })).rejects.toThrow('--one-way is in');
+  await expect(ask('slow', { target: 'n1', delay: '50' })).rejects.toThrow('such as 50ms, not 50');
+  expect(await links()).toEqual([]);
+});
+
+it('empties the disk of a node that runs, but for its key, and only of a node', async () => {
+  await create().start();
+  const data = plan.nodes[1]?.dataDirectory ?? '';
+  mkdirSync(join(data, 'leveldb'), { recursive: true });
+  for (const name of ['identity.key', 'format', 'lock', 'leveldb/000003.log'])
+    writeFileSync(join(data, name), '');
+  expect(await supervisor.control({ action: 'wipe', target: 'n2' })).toMatch(
+    /^node n2 is down, and its disk/,
+  );
+  expect(readdirSync(data)).toEqual(['identity.key']);
+  expect(await supervisor.control({ action: 'status' })).toMatch(/^n2 +down$/m);
+  await supervisor.control({ action: 'revive', target: 'n2' });
+  await expect(supervisor.control({ action: 'wipe', target: 'sandbox' })).rejects.toThrow(
+    'only a node can be wiped, not the payment sandbox',
+  );
 });
 
 it('takes over the socket of a run that was killed', async () => {

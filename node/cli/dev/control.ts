@@ -16,7 +16,14 @@ export interface ControlRequest {
   readonly action: string;
   /** A part's name. */
   readonly target?: string;
+  /** For `kill`. */
   readonly signal?: string;
+  /** For `partition`: the node at the other end; without it all others. */
+  readonly other?: string;
+  /** For `partition`: `in` or `out`. */
+  readonly oneWay?: string;
+  /** For `slow`: a duration such as `50ms`. */
+  readonly delay?: string;
 }
 
 export type ControlAnswer =

@@ -11,6 +11,8 @@ export interface NodeFileInput {
   readonly node: PlannedNode;
   readonly peerIds: ReadonlyMap<string, string>;
   readonly systemOfRecordUrl: string;
+  /** `host:port` at which this node reaches another one. */
+  readonly addressOf: (other: PlannedNode) => string;
 }
 
 export function writeNodeFile(input: NodeFileInput): void {
@@ -19,7 +21,8 @@ export function writeNodeFile(input: NodeFileInput): void {
   writeFileSync(input.node.configFile, renderNodeFile(input), { mode: 0o600 });
 }
 
-export function renderNodeFile({ plan, settings, node, peerIds, systemOfRecordUrl }: NodeFileInput): string {
+export function renderNodeFile(input: NodeFileInput): string {
+  const { plan, settings, node, peerIds, systemOfRecordUrl, addressOf } = input;
   const document = new Document({
     node: node.name,
     zone: 'local',
@@ -29,7 +32,7 @@ export function renderNodeFile({ plan, settings, node, peerIds, systemOfRecordUr
     members: plan.nodes.map((member) => ({
       id: member.name,
       peerId: peerIds.get(member.name),
-      address: `${plan.host}:${String(member.peerPort)}`,
+      address: member === node ? `${plan.host}:${String(node.peerPort)}` : addressOf(member),
       http: member.httpUrl,
     })),
     systemOfRecord: { url: systemOfRecordUrl },

@@ -2,15 +2,19 @@ import { join } from 'node:path';
 import { loadConfig } from '../../config.ts';
 import { CommandError, UsageError } from '../context.ts';
 import type { ControlRequest } from './control.ts';
+import { LinkFaults } from './link-faults.ts';
+import { actOnLinks, isLinkAction } from './link-actions.ts';
 import { writeNodeFile } from './node-file.ts';
 import { Part } from './part.ts';
 import type { Death } from './part.ts';
+import { PeerProxy } from './peer-proxy.ts';
 import type { Plan, PlannedNode, PlannedPart } from './plan.ts';
 import type { DevSettings } from './settings.ts';
+import { wipeDataDirectory } from './wipe.ts';
 
 /**
- * The processes of a local cluster together: starts them in order, reports deaths, does what the control
- * socket asks, stops them in reverse. It never restarts anything by itself: a developer who killed a node
+ * The processes of a local cluster together, and the cables between the nodes: starts them in order, reports
+ * deaths, does what the control socket asks, stops them in reverse. It never restarts anything by itself: a developer who killed a node
  * wants to see the cluster without it.
  */
 
@@ -36,6 +40,8 @@ export class Supervisor {
   readonly #systemOfRecord: Part | undefined;
   readonly #sandbox: Part;
   readonly #nodes: readonly Part[];
+  readonly #linkFaults: LinkFaults;
+  #peerProxy: PeerProxy | undefined;
   #stopping = false;
 
   constructor(
@@ -50,6 +56,7 @@ export class Supervisor {
     this.#systemOfRecord = options.plan.systemOfRecord && part(options.plan.systemOfRecord);
     this.#sandbox = part(options.plan.sandbox);
     this.#nodes = options.plan.nodes.map((node) => part(node, this.#profiling(node)));
+    this.#linkFaults = new LinkFaults({ nodes: options.plan.nodes.map(({ name }) => name) });
   }
 
   /** Resolves when every process takes work; gives the URL of the system of record. */
@@ -61,7 +68,9 @@ export class Supervisor {
         : this.#startOne(embedded),
       this.#startOne(this.#sandbox),
     ]);
-    await this.#writeNodeFiles(systemOfRecordUrl ?? '');
+    const peerProxy = await PeerProxy.open(this.#plan, { faults: this.#linkFaults });
+    this.#peerProxy = peerProxy;
+    await this.#writeNodeFiles(systemOfRecordUrl ?? '', peerProxy);
     await allOrFirstError(this.#nodes.map((node) => this.#startOne(node)));
     return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
   }
@@ -80,6 +89,7 @@ export class Supervisor {
       );
     };
     await stopAll(this.#nodes);
+    this.#peerProxy?.close();
     await stopAll([this.#sandbox, ...(this.#systemOfRecord === undefined ? [] : [this.#systemOfRecord])]);
     return problems;
   }
@@ -87,16 +97,19 @@ export class Supervisor {
   /** Kills everything at once. */
   abandon(): void {
     for (const part of this.#parts()) part.abandon();
+    this.#peerProxy?.close();
   }
 
   /** Does what `freehold dev ACTION` asks, and answers with a line to print. Rejects with CommandError. */
-  async control({ action, target, signal }: ControlRequest): Promise<string> {
-    if (action === 'status')
-      return this.#parts()
-        .map((part) =>
-          `${part.planned.name.padEnd(8)} ${part.state.padEnd(8)} ${String(part.pid ?? '')}`.trimEnd(),
-        )
-        .join('\n');
+  async control(request: ControlRequest): Promise<string> {
+    const { action, target, signal } = request;
+    if (action === 'status') return this.#status();
+    if (isLinkAction(action)) {
+      const names = this.#plan.nodes.map(({ name }) => name);
+      const answer = actOnLinks(this.#linkFaults, names, request);
+      this.#peerProxy?.update();
+      return answer;
+    }
 
     const part = this.#parts().find((candidate) => candidate.planned.name === target);
     if (part === undefined) {
@@ -122,9 +135,24 @@ export class Supervisor {
         const url = await this.#startOne(part);
         return `${title} is up at ${url}`;
       }
+      case 'wipe': {
+        const node = this.#plan.nodes.find(({ name }) => name === target);
+        if (node === undefined) throw new CommandError(`only a node can be wiped, not the ${title}`);
+        if (part.state !== 'down') await part.signal('SIGKILL');
+        wipeDataDirectory(node.dataDirectory);
+        return `${title} is down, and its disk is empty but for its key`;
+      }
       default:
         throw new CommandError(`${action} is not something a running cluster can do`);
     }
+  }
+
+  #status(): string {
+    const parts = this.#parts().map((part) =>
+      `${part.planned.name.padEnd(8)} ${part.state.padEnd(8)} ${String(part.pid ?? '')}`.trimEnd(),
+    );
+    const links = this.#linkFaults.list().map(([what, how]) => `${what.padEnd(8)} ${how}`);
+    return [...parts, ...links].join('\n');
   }
 
   #parts(): readonly Part[] {
@@ -143,12 +171,19 @@ export class Supervisor {
     return url;
   }
 
-  async #writeNodeFiles(systemOfRecordUrl: string): Promise<void> {
+  async #writeNodeFiles(systemOfRecordUrl: string, peerProxy: PeerProxy): Promise<void> {
     const peerIds = new Map<string, string>();
     for (const node of this.#plan.nodes)
       peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
     for (const node of this.#plan.nodes) {
-      writeNodeFile({ plan: this.#plan, settings: this.#settings, node, peerIds, systemOfRecordUrl });
+      writeNodeFile({
+        plan: this.#plan,
+        settings: this.#settings,
+        node,
+        peerIds,
+        systemOfRecordUrl,
+        addressOf: (other) => peerProxy.addressOf(node.name, other.name),
+      });
       try {
         loadConfig(node.configFile);
       } catch (error) {
