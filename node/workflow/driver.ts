@@ -250,7 +250,7 @@ export class Driver {
   /** Ends a deferred order whose client never came back. */
   async abandon(folded: FoldedOrder): Promise<void> {
     const ending = { type: 'failed', data: { code: 'ABANDONED' } } as const;
-    const performed = await endWithout(folded.order.id, 'abandoned', ending, this.#dependencies.ledger);
+    const performed = await endWithout(folded.order, 'abandoned', ending, this.#dependencies.ledger);
     if (performed.kind === 'facts') await this.#record(folded, performed.facts, {});
   }
 

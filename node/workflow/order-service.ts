@@ -191,7 +191,9 @@ export function createOrderService(
       case 'split': {
         const seen = own ?? verdict.seen.map(positionId).toSorted()[0] ?? '';
         try {
-          const { registration } = await ledger.claim(orderId, seen);
+          const claimed = await ledger.claim({ orderId, createdAt: event.at, registration: seen });
+          if (claimed.kind === 'forgotten') return defer(orderId, own);
+          const { registration } = claimed;
           return registration === own ? driveOwn(orderId) : yieldTo(orderId, registration, own, fingerprint);
         } catch (error) {
           if (!(error instanceof LedgerError)) throw error;
@@ -279,7 +281,10 @@ export function createOrderService(
     if (folded.order.outcome === 'cancelled') return { ok: true, value: folded.order };
     if (folded.order.outcome !== undefined) return notCancellable(orderId, folded.order.state);
     try {
-      const closed = await ledger.release(orderId, 'cancelled');
+      const { createdAt } = folded.order;
+      const closed = await ledger.release({ orderId, createdAt, reason: 'cancelled' });
+      if (closed.kind === 'forgotten')
+        return refuse({ code: 'ORDER_NOT_FOUND', detail: `order ${orderId} ended long ago` });
       if (closed.kind === 'committed' || closed.reason !== 'cancelled') {
         const ended = await untilEnded(orderId, CANCELLATION_TIMEOUT_MS);
         return notCancellable(orderId, (ended ?? folded).order.state);

@@ -2,6 +2,7 @@ import type { Clock } from '../../store/environment.ts';
 import type { Ledger, ReleaseReason } from '../../store/ledger/port.ts';
 import type { OrderFact } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
+import type { Order } from '../orders/order.ts';
 import { illegal, type OrderEffect } from '../orders/transitions.ts';
 import type { PaymentAnswer, PaymentProvider } from '../ports/payments.ts';
 import type { WorkflowObserver } from './ports.ts';
@@ -39,6 +40,7 @@ export async function perform(
   if (refused !== undefined) return park('ILLEGAL_TRANSITION', `${effect.type}: ${refused}`);
   const { ledger, payments, observer } = dependencies;
   const { order } = folded;
+  const reference = { orderId: order.id, createdAt: order.createdAt };
   const payment = {
     orderId: order.id,
     attempt: 1,
@@ -72,7 +74,7 @@ export async function perform(
 
   async function hold(ttlMs: number): Promise<Performed> {
     const lines = order.lines.map(({ sku, quantity }) => ({ sku, quantity }));
-    const answer = await ledger.hold({ orderId: order.id, fingerprint: order.fingerprint, lines, ttlMs });
+    const answer = await ledger.hold({ ...reference, fingerprint: order.fingerprint, lines, ttlMs });
     observer.held(answer.kind === 'refused' ? answer.reason : answer.kind);
     switch (answer.kind) {
       case 'held':
@@ -87,11 +89,13 @@ export async function perform(
         return fact({ type: 'holdLost', data: { code: codeOf(answer.reason) } });
       case 'conflict':
         return fact({ type: 'outOfStock', data: { code: 'HOLD_CONFLICT' } });
+      case 'forgotten':
+        return forgotten();
     }
   }
 
   async function fulfil(): Promise<Performed> {
-    const answer = await ledger.commit(order.id);
+    const answer = await ledger.commit(reference);
     switch (answer.kind) {
       case 'committed':
         return fact({ type: 'fulfilled', data: {} });
@@ -101,12 +105,18 @@ export async function perform(
         return fact({ type: 'holdLost', data: { code: codeOf(answer.reason) } });
       case 'absent':
         return fact({ type: 'holdLost', data: { code: 'HOLD_ABSENT' } });
+      case 'forgotten':
+        return forgotten();
     }
   }
 
   /** P2. */
   async function reverse(): Promise<Performed> {
-    const closed = await ledger.release(order.id, order.cancelRequested ? 'cancelled' : 'refunded');
+    const closed = await ledger.release({
+      ...reference,
+      reason: order.cancelRequested ? 'cancelled' : 'refunded',
+    });
+    if (closed.kind === 'forgotten') return forgotten();
     if (closed.kind === 'committed') {
       // Another home got there first: the goods are sold, so the money stays.
       return order.payment.status === 'captured'
@@ -125,18 +135,19 @@ export async function perform(
   }
 
   function end(reason: ReleaseReason, ending: OrderFact): Promise<Performed> {
-    return endWithout(order.id, reason, ending, ledger);
+    return endWithout(order, reason, ending, ledger);
   }
 }
 
 /** Ends an order without goods, for the reason that the ledger accepted first (P3). */
 export async function endWithout(
-  orderId: string,
+  order: Pick<Order, 'id' | 'createdAt'>,
   reason: ReleaseReason,
   ending: OrderFact,
   ledger: Pick<Ledger, 'release'>,
 ): Promise<Performed> {
-  const closed = await ledger.release(orderId, reason);
+  const closed = await ledger.release({ orderId: order.id, createdAt: order.createdAt, reason });
+  if (closed.kind === 'forgotten') return forgotten();
   if (closed.kind === 'committed') return park('LEDGER_DISAGREES', `${reason}, but its goods are sold`);
   if (closed.reason === reason) return fact(ending);
   return { kind: 'facts', facts: ENDINGS[closed.reason] };
@@ -196,6 +207,11 @@ function notYet(answer: PaymentAnswer, operation: string): Performed {
     default:
       return park('PAYMENT_UNEXPECTED', `${operation}: the payment is ${answer.kind}`);
   }
+}
+
+/** It ended so long ago that the ledger knows it no more: whatever this node missed, nothing is left to do. */
+function forgotten(): Performed {
+  return park('ORDER_FORGOTTEN', 'it was created before the horizon, and the ledger has no record of it');
 }
 
 function codeOf(reason: ReleaseReason): string {

@@ -39,7 +39,10 @@ export async function becomeHome(
     const survey = await surveyed(orderId, journal, membership);
     if (survey === undefined) return 'unsettled';
     const proposal = proposeRegistration(survey, registration);
-    registration = (await ledger.claim(orderId, proposal ?? registration)).registration;
+    const { createdAt } = folded.order;
+    const claimed = await ledger.claim({ orderId, createdAt, registration: proposal ?? registration });
+    if (claimed.kind === 'forgotten') return 'unsettled';
+    ({ registration } = claimed);
   }
   await log.appendTo(
     orderId,

@@ -2,17 +2,18 @@ import { invariant } from '../environment.ts';
 import { releaseReasons } from './commands.ts';
 import type { Malformed } from './commands.ts';
 import { pack, unpack } from './msgpack.ts';
-import type { CommitAnswer, HoldAnswer, ReleaseAnswer } from './port.ts';
+import type { ClaimAnswer, CommitAnswer, HoldAnswer, ReleaseAnswer } from './port.ts';
 
 /** What the stock machine answers, and its bytes. Never stored: both ends run in one cluster. */
 export type StockAnswer =
   | HoldAnswer
   | CommitAnswer
   | ReleaseAnswer
-  | { readonly kind: 'claimed'; readonly registration: string }
+  | ClaimAnswer
   | { readonly kind: 'synced'; readonly outcome: SyncOutcome }
   | { readonly kind: 'adjusted'; readonly applied: boolean }
   | { readonly kind: 'swept'; readonly holds: number }
+  | { readonly kind: 'horizon'; readonly horizon: number }
   /** The command made no sense, or would pass a bound; nothing was changed. */
   | Malformed;
 
@@ -34,6 +35,8 @@ const kinds = [
   'synced',
   'adjusted',
   'swept',
+  'horizon',
+  'forgotten',
   'malformed',
 ] as const satisfies readonly StockAnswer['kind'][];
 const outcomes: readonly SyncOutcome[] = ['applied', 'staged', 'gap', 'ignored'];
@@ -55,12 +58,15 @@ export function encodeAnswer(answer: StockAnswer): Uint8Array {
       return pack([kind, answer.applied]);
     case 'swept':
       return pack([kind, answer.holds]);
+    case 'horizon':
+      return pack([kind, answer.horizon]);
     case 'malformed':
       return pack([kind, answer.detail]);
     case 'committed':
     case 'expired':
     case 'conflict':
     case 'absent':
+    case 'forgotten':
       return pack([kind]);
   }
 }
@@ -91,12 +97,15 @@ export function decodeAnswer(bytes: Uint8Array): StockAnswer {
       return { kind, applied: first as boolean };
     case 'swept':
       return { kind, holds: first as number };
+    case 'horizon':
+      return { kind, horizon: first as number };
     case 'malformed':
       return { kind, detail: first as string };
     case 'committed':
     case 'expired':
     case 'conflict':
     case 'absent':
+    case 'forgotten':
       return { kind };
   }
 }

@@ -4,21 +4,22 @@ import type { ProductRow, ReleaseReason, StockLine } from './port.ts';
 
 /**
  * What can be written to the ledger's log, and its bytes: a msgpack array that opens with an opcode. An opcode
- * names one shape for ever, because logs outlive programs: a changed shape takes a new opcode.
+ * names one shape for ever, because logs outlive programs: a changed shape takes a new opcode. A shape may grow at
+ * its end, if the old bytes mean what they meant: `createdAt` is absent in what older programs wrote.
  *
  * Decoding is also the check. What comes out satisfies every bound in limits.ts, or is `malformed`; the same
  * bytes give the same verdict on every node.
  */
 export type Command =
-  | {
+  | (OfOrder & {
       readonly kind: 'hold';
-      readonly orderId: string;
       readonly fingerprint: string;
       readonly ttlMs: number;
       readonly lines: readonly StockLine[];
-    }
-  | { readonly kind: 'commit'; readonly orderId: string }
-  | { readonly kind: 'release'; readonly orderId: string; readonly reason: ReleaseReason }
+    })
+  | (OfOrder & { readonly kind: 'commit' })
+  | (OfOrder & { readonly kind: 'release'; readonly reason: ReleaseReason })
+  | (OfOrder & { readonly kind: 'claim'; readonly registration: string })
   /** Gives back holds that are due at the command's stamp, at most `limits.expiriesPerCommand`. */
   | { readonly kind: 'expire' }
   /** Part `part` (from 0) of `parts` of one sync. Takes effect as a whole, when its last part arrives. */
@@ -32,14 +33,30 @@ export type Command =
       readonly applied: readonly string[];
     }
   | { readonly kind: 'adjust'; readonly id: string; readonly sku: string; readonly delta: number }
-  | { readonly kind: 'claim'; readonly orderId: string; readonly registration: string };
+  /** Raises the horizon to `before`, ms, and drops at most `limits.forgottenPerCommand` records behind it. */
+  | { readonly kind: 'forget'; readonly before: number };
+
+interface OfOrder {
+  readonly orderId: string;
+  /** When the order was created, ms. Without it, the order is not taken for older than any horizon. */
+  readonly createdAt?: number;
+}
 
 export interface Malformed {
   readonly kind: 'malformed';
   readonly detail: string;
 }
 
-const opcode = { hold: 1, commit: 2, release: 3, expire: 4, stockSync: 5, adjust: 6, claim: 7 } as const;
+const opcode = {
+  hold: 1,
+  commit: 2,
+  release: 3,
+  expire: 4,
+  stockSync: 5,
+  adjust: 6,
+  claim: 7,
+  forget: 8,
+} as const;
 
 /** Their places in this list are written to the log: append only. */
 export const releaseReasons: readonly ReleaseReason[] = ['cancelled', 'failed', 'refunded', 'abandoned'];
@@ -50,12 +67,12 @@ export function encodeCommand(command: Command): Uint8Array {
     case 'hold': {
       const flat: unknown[] = [];
       for (const line of command.lines) flat.push(line.sku, line.quantity);
-      return pack([opcode.hold, command.orderId, command.fingerprint, command.ttlMs, flat]);
+      return packOfOrder(command, [opcode.hold, command.orderId, command.fingerprint, command.ttlMs, flat]);
     }
     case 'commit':
-      return pack([opcode.commit, command.orderId]);
+      return packOfOrder(command, [opcode.commit, command.orderId]);
     case 'release':
-      return pack([opcode.release, command.orderId, releaseReasons.indexOf(command.reason)]);
+      return packOfOrder(command, [opcode.release, command.orderId, releaseReasons.indexOf(command.reason)]);
     case 'expire':
       return pack([opcode.expire]);
     case 'stockSync': {
@@ -68,8 +85,15 @@ export function encodeCommand(command: Command): Uint8Array {
     case 'adjust':
       return pack([opcode.adjust, command.id, command.sku, command.delta]);
     case 'claim':
-      return pack([opcode.claim, command.orderId, command.registration]);
+      return packOfOrder(command, [opcode.claim, command.orderId, command.registration]);
+    case 'forget':
+      return pack([opcode.forget, command.before]);
   }
+}
+
+/** The fields of an order's command, and the moment of its creation behind them. */
+function packOfOrder({ createdAt }: OfOrder, fields: readonly unknown[]): Uint8Array {
+  return pack(createdAt === undefined ? fields : [...fields, createdAt]);
 }
 
 export function decodeCommand(bytes: Uint8Array): Command | Malformed {
@@ -86,22 +110,25 @@ export function decodeCommand(bytes: Uint8Array): Command | Malformed {
 function decodeFields(fields: readonly unknown[]): Command | Malformed {
   switch (fields[0]) {
     case opcode.hold: {
-      const [, orderId, fingerprint, ttlMs, flat] = fields;
-      if (!isIdentifier(orderId)) return malformed('orderId');
+      const [, orderId, fingerprint, ttlMs, flat, createdAt] = fields;
+      const order = ofOrder(orderId, createdAt);
+      if (order.kind === 'malformed') return order;
       if (!isIdentifier(fingerprint)) return malformed('fingerprint');
       if (!isIntegerIn(ttlMs, 1, limits.holdTtlMsMax)) return malformed('ttlMs');
       const lines = summedLines(flat);
-      return lines === undefined ? malformed('lines') : { kind: 'hold', orderId, fingerprint, ttlMs, lines };
+      return lines === undefined ? malformed('lines') : { ...order, kind: 'hold', fingerprint, ttlMs, lines };
     }
     case opcode.commit: {
-      const [, orderId] = fields;
-      return isIdentifier(orderId) ? { kind: 'commit', orderId } : malformed('orderId');
+      const [, orderId, createdAt] = fields;
+      const order = ofOrder(orderId, createdAt);
+      return order.kind === 'malformed' ? order : { ...order, kind: 'commit' };
     }
     case opcode.release: {
-      const [, orderId, reasonIndex] = fields;
-      if (!isIdentifier(orderId)) return malformed('orderId');
+      const [, orderId, reasonIndex, createdAt] = fields;
+      const order = ofOrder(orderId, createdAt);
+      if (order.kind === 'malformed') return order;
       const reason = typeof reasonIndex === 'number' ? releaseReasons[reasonIndex] : undefined;
-      return reason === undefined ? malformed('reason') : { kind: 'release', orderId, reason };
+      return reason === undefined ? malformed('reason') : { ...order, kind: 'release', reason };
     }
     case opcode.expire:
       return { kind: 'expire' };
@@ -115,15 +142,26 @@ function decodeFields(fields: readonly unknown[]): Command | Malformed {
       return { kind: 'adjust', id, sku, delta };
     }
     case opcode.claim: {
-      const [, orderId, registration] = fields;
-      if (!isIdentifier(orderId)) return malformed('orderId');
+      const [, orderId, registration, createdAt] = fields;
+      const order = ofOrder(orderId, createdAt);
+      if (order.kind === 'malformed') return order;
       return isIdentifier(registration)
-        ? { kind: 'claim', orderId, registration }
+        ? { ...order, kind: 'claim', registration }
         : malformed('registration');
+    }
+    case opcode.forget: {
+      const [, before] = fields;
+      return isTime(before) ? { kind: 'forget', before } : malformed('before');
     }
     default:
       return malformed('opcode');
   }
+}
+
+function ofOrder(orderId: unknown, createdAt: unknown): (OfOrder & { readonly kind: 'order' }) | Malformed {
+  if (!isIdentifier(orderId)) return malformed('orderId');
+  if (createdAt === undefined) return { kind: 'order', orderId };
+  return isTime(createdAt) ? { kind: 'order', orderId, createdAt } : malformed('createdAt');
 }
 
 /** One line per SKU, in order of first mention: an order may name the same SKU twice. */
@@ -146,7 +184,7 @@ function summedLines(flat: unknown): readonly StockLine[] | undefined {
 
 function decodeSync(fields: readonly unknown[]): Command | Malformed {
   const [, takenAt, part, parts, flat, removed, applied] = fields;
-  if (!isIntegerIn(takenAt, 0, Number.MAX_SAFE_INTEGER)) return malformed('takenAt');
+  if (!isTime(takenAt)) return malformed('takenAt');
   const partsMax = limits.syncEntriesMax / limits.syncEntriesPerPart;
   if (!isIntegerIn(parts, 1, partsMax) || !isIntegerIn(part, 0, parts - 1)) return malformed('part');
   if (!isIdentifierList(removed)) return malformed('removed');
@@ -180,6 +218,11 @@ function isIdentifier(value: unknown): value is string {
 
 function isIdentifierList(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every(isIdentifier);
+}
+
+/** ms since the epoch. */
+function isTime(value: unknown): value is number {
+  return isIntegerIn(value, 0, Number.MAX_SAFE_INTEGER);
 }
 
 function isIntegerIn(value: unknown, least: number, most: number): value is number {

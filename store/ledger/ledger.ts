@@ -64,35 +64,49 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
         case 'released':
         case 'refused':
         case 'conflict':
+        case 'forgotten':
           return answer;
         default:
           throw unexpected('hold', answer);
       }
     },
 
-    async commit(orderId) {
-      const answer = await decide({ kind: 'commit', orderId });
+    async commit(order) {
+      const answer = await decide({ kind: 'commit', ...order });
       switch (answer.kind) {
         case 'committed':
         case 'expired':
         case 'released':
         case 'absent':
+        case 'forgotten':
           return answer;
         default:
           throw unexpected('commit', answer);
       }
     },
 
-    async release(orderId, reason) {
-      const answer = await decide({ kind: 'release', orderId, reason });
-      if (answer.kind === 'released' || answer.kind === 'committed') return answer;
-      throw unexpected('release', answer);
+    async release(release) {
+      const answer = await decide({ kind: 'release', ...release });
+      switch (answer.kind) {
+        case 'released':
+        case 'committed':
+        case 'forgotten':
+          return answer;
+        default:
+          throw unexpected('release', answer);
+      }
     },
 
-    async claim(orderId, registration) {
-      const answer = await decide({ kind: 'claim', orderId, registration });
-      if (answer.kind === 'claimed') return { registration: answer.registration };
+    async claim(claim) {
+      const answer = await decide({ kind: 'claim', ...claim });
+      if (answer.kind === 'claimed' || answer.kind === 'forgotten') return answer;
       throw unexpected('claim', answer);
+    },
+
+    async forget(before) {
+      const answer = await decide({ kind: 'forget', before });
+      if (answer.kind === 'horizon') return { horizon: answer.horizon };
+      throw unexpected('forget', answer);
     },
 
     async sync(sync) {
@@ -115,6 +129,15 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
     stocks: () => machine.stocks(),
     unappliedSales: () => machine.unappliedSales(),
     lastSyncAt: () => machine.lastSyncAt(),
+    horizon: () => machine.horizon(),
+    onHorizon: (handler) =>
+      machine.onHorizon((horizon) => {
+        try {
+          handler(horizon);
+        } catch (error) {
+          environment.log.error({ error: String(error), horizon }, 'a handler of the horizon failed');
+        }
+      }),
     conservationResidual: () => machine.conservationResidual(),
     freshness: () => log.freshness(),
     status: () => log.status(),

@@ -20,4 +20,6 @@ export const limits = {
   adjustmentsMax: 10_000,
   /** Holds that one `expire` command gives back, so that no single command stalls a replica. */
   expiriesPerCommand: 1_000,
+  /** Records that one `forget` command drops, for the same reason. */
+  forgottenPerCommand: 1_000,
 } as const;

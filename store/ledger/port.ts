@@ -9,6 +9,14 @@ export interface StockLine {
 /** Why units went back, or why an order that never held any is closed. The first reason given stands. */
 export type ReleaseReason = 'cancelled' | 'failed' | 'refunded' | 'abandoned';
 
+/**
+ * The order was created before the horizon, and the ledger has no record of it: it ended long ago, everywhere. Nothing
+ * was changed, and nothing may be done for it any more.
+ */
+export interface Forgotten {
+  readonly kind: 'forgotten';
+}
+
 export type HoldAnswer =
   | { readonly kind: 'held'; readonly expiresAt: number }
   | { readonly kind: 'committed' }
@@ -16,18 +24,31 @@ export type HoldAnswer =
   | { readonly kind: 'released'; readonly reason: ReleaseReason }
   | { readonly kind: 'refused'; readonly reason: 'OUT_OF_STOCK' | 'UNKNOWN_SKU'; readonly sku: string }
   /** The same order id was held with other lines: a bug or an attack upstream. */
-  | { readonly kind: 'conflict' };
+  | { readonly kind: 'conflict' }
+  | Forgotten;
 
 export type CommitAnswer =
   | { readonly kind: 'committed' }
   | { readonly kind: 'expired' }
   | { readonly kind: 'released'; readonly reason: ReleaseReason }
   /** There is no hold to commit: none was asked for, or it was refused. */
-  | { readonly kind: 'absent' };
+  | { readonly kind: 'absent' }
+  | Forgotten;
 
 export type ReleaseAnswer =
   /** Released, now or before; `reason` is the first one given. An order never seen is closed by this. */
-  { readonly kind: 'released'; readonly reason: ReleaseReason } | { readonly kind: 'committed' };
+  { readonly kind: 'released'; readonly reason: ReleaseReason } | { readonly kind: 'committed' } | Forgotten;
+
+export type ClaimAnswer =
+  /** The first registration claimed for the order stands, whoever asks (as `n1:42`). */
+  { readonly kind: 'claimed'; readonly registration: string } | Forgotten;
+
+/** Which order a command is about. */
+export interface OrderReference {
+  readonly orderId: string;
+  /** When it was created, ms by the clock of the node that registered it: whether it is behind the horizon. */
+  readonly createdAt: number;
+}
 
 export interface ProductRow {
   readonly sku: string;
@@ -76,16 +97,16 @@ export class LedgerError extends Error {
  * share. All commands are linearizable, idempotent by order id, and reject with LedgerError when undecided.
  */
 export interface Ledger {
-  hold(hold: {
-    readonly orderId: string;
-    readonly fingerprint: string;
-    readonly lines: readonly StockLine[];
-    readonly ttlMs: number;
-  }): Promise<HoldAnswer>;
-  commit(orderId: string): Promise<CommitAnswer>;
-  release(orderId: string, reason: ReleaseReason): Promise<ReleaseAnswer>;
-  /** The first registration claimed for an order stands; the answer names it (as `n1:42`). */
-  claim(orderId: string, registration: string): Promise<{ readonly registration: string }>;
+  hold(
+    hold: OrderReference & {
+      readonly fingerprint: string;
+      readonly lines: readonly StockLine[];
+      readonly ttlMs: number;
+    },
+  ): Promise<HoldAnswer>;
+  commit(order: OrderReference): Promise<CommitAnswer>;
+  release(order: OrderReference & { readonly reason: ReleaseReason }): Promise<ReleaseAnswer>;
+  claim(order: OrderReference & { readonly registration: string }): Promise<ClaimAnswer>;
   sync(sync: StockSync): Promise<{ readonly applied: boolean }>;
   /** Back-office correction of `onHand` until the next sync reads the real figure. Idempotent by `id`. */
   adjust(adjustment: {
@@ -93,6 +114,11 @@ export interface Ledger {
     readonly sku: string;
     readonly delta: number;
   }): Promise<{ readonly applied: boolean }>;
+  /**
+   * Raises the horizon to `before` (ms), if it is lower: every order created before it has ended, or so the caller
+   * knows. The ledger then forgets those that promise no units, bit by bit. Answers the horizon that holds now.
+   */
+  forget(before: number): Promise<{ readonly horizon: number }>;
 
   /** This node's copy. */
   stock(sku: string): StockLevel | undefined;
@@ -101,9 +127,13 @@ export interface Ledger {
   unappliedSales(): readonly string[];
   /** `takenAt` of the last applied sync; 0 when there was none. */
   lastSyncAt(): number;
+  /** By this node's copy, ms; 0 while nothing was ever forgotten. */
+  horizon(): number;
+  /** Told each time this node's copy learns of a higher horizon; and at once, when there is one. */
+  onHorizon(handler: (horizon: number) => void): Cancel;
   /**
-   * Sum over SKUs of |onHand − available − held − sold|, with held and sold counted again from the orders.
-   * Always 0, or stock was made or lost.
+   * How far the units that products count as held and sold are from those that orders promise, in sum.
+   * Always 0, or stock was made or lost. Cheap: both sides are counted as they change.
    */
   conservationResidual(): number;
 

@@ -2,7 +2,7 @@ import { invariant } from '../environment.ts';
 import { releaseReasons } from './commands.ts';
 import { pack, unpack } from './msgpack.ts';
 import type { StockLine } from './port.ts';
-import { conservationResidual, emptyState, noLines } from './stock-state.ts';
+import { emptyState, noLines, promiseOf, recountedResidual } from './stock-state.ts';
 import type { OrderRecord, OrderState, StagedSync, StockState } from './stock-state.ts';
 
 /**
@@ -10,9 +10,18 @@ import type { OrderRecord, OrderState, StagedSync, StockState } from './stock-st
  * sold for a year has millions of closed orders. Rows keep the order of the maps they come from, so equal
  * histories give equal bytes, also through a restore.
  */
-const version = 1;
+const version = 2;
 
-const kindCode = { held: 0, committed: 1, counted: 2, released: 3, expired: 4, outOfStock: 5, unknownSku: 6 };
+const kindCode = {
+  held: 0,
+  committed: 1,
+  counted: 2,
+  released: 3,
+  expired: 4,
+  outOfStock: 5,
+  unknownSku: 6,
+  claimed: 7,
+};
 
 export function encodeSnapshot(state: StockState): Uint8Array {
   const products: unknown[] = [];
@@ -23,17 +32,18 @@ export function encodeSnapshot(state: StockState): Uint8Array {
   const orders: unknown[] = [];
   for (const record of state.orders.values()) {
     const [kind, detail] = encodeOrderState(record.state);
-    orders.push(record.orderId, record.fingerprint, kind, detail, flatLines(record.lines));
+    const { orderId, fingerprint, lines, datedAt, registration } = record;
+    orders.push(orderId, fingerprint, kind, detail, flatLines(lines), datedAt, registration ?? null);
   }
   const adjustments: unknown[] = [];
   for (const [id, { sku, delta }] of state.adjustments) adjustments.push(id, sku, delta);
   return pack([
     version,
     state.lastSyncAt,
+    state.horizon,
     products,
     orders,
     [...state.unapplied],
-    [...state.registrations].flat(),
     adjustments,
     state.staged ?? null,
   ]);
@@ -43,18 +53,19 @@ export function encodeSnapshot(state: StockState): Uint8Array {
 export function decodeSnapshot(bytes: Uint8Array): StockState {
   const fields = unpack(bytes) as readonly unknown[];
   invariant(Array.isArray(fields) && fields[0] === version, 'stock snapshot of an unknown version');
-  const [, lastSyncAt, products, orders, unapplied, registrations, adjustments, staged] = fields as [
+  const [, lastSyncAt, horizon, products, orders, unapplied, adjustments, staged] = fields as [
+    number,
     number,
     number,
     unknown[],
     unknown[],
-    string[],
     string[],
     unknown[],
     StagedSync | null,
   ];
   const state = emptyState();
   state.lastSyncAt = lastSyncAt;
+  state.horizon = horizon;
   state.staged = staged ?? undefined;
 
   type ProductFields = [string, string, number, string, number, number, number, boolean];
@@ -62,21 +73,30 @@ export function decodeSnapshot(bytes: Uint8Array): StockState {
     const [sku, name, unitPrice, currency, onHand, held, sold, listed] = row;
     state.products.set(sku, { sku, name, unitPrice, currency, onHand, held, sold, listed });
   }
-  for (const row of rows<[string, string, number, unknown, unknown[] | 0]>(orders, 5)) {
-    const [orderId, fingerprint, kind, detail, flat] = row;
+  type OrderFields = [string, string, number, unknown, unknown[] | 0, number, string | null];
+  for (const row of rows<OrderFields>(orders, 7)) {
+    const [orderId, fingerprint, kind, detail, flat, datedAt, registration] = row;
     const decided = decodeOrderState(orderId, kind, detail);
-    const record: OrderRecord = { orderId, fingerprint, lines: linesOf(flat), state: decided };
+    const record: OrderRecord = {
+      orderId,
+      fingerprint,
+      lines: linesOf(flat),
+      state: decided,
+      registration: registration ?? undefined,
+      datedAt,
+      slot: -1,
+    };
     state.orders.set(orderId, record);
+    const promise = promiseOf(decided);
     if (decided.kind === 'held') state.expiries.add(decided);
+    if (promise === undefined) state.closed.add(record);
+    else for (const { quantity } of record.lines) state.promised[promise] += quantity;
   }
   for (const orderId of unapplied) state.unapplied.add(orderId);
-  for (const [orderId, registration] of rows<[string, string]>(registrations, 2)) {
-    state.registrations.set(orderId, registration);
-  }
   for (const [id, sku, delta] of rows<[string, string, number]>(adjustments, 3)) {
     state.adjustments.set(id, { sku, delta });
   }
-  invariant(conservationResidual(state) === 0, 'stock snapshot makes or loses units');
+  invariant(recountedResidual(state) === 0, 'stock snapshot makes or loses units');
   return state;
 }
 
@@ -90,6 +110,8 @@ function encodeOrderState(state: OrderState): readonly [kind: number, detail: un
       return [kindCode.released, releaseReasons.indexOf(state.reason)];
     case 'expired':
       return [kindCode.expired, 0];
+    case 'claimed':
+      return [kindCode.claimed, 0];
     case 'refused':
       return [state.reason === 'OUT_OF_STOCK' ? kindCode.outOfStock : kindCode.unknownSku, state.sku];
   }
@@ -110,6 +132,8 @@ function decodeOrderState(orderId: string, kind: number, detail: unknown): Order
     }
     case kindCode.expired:
       return { kind: 'expired' };
+    case kindCode.claimed:
+      return { kind: 'claimed' };
     case kindCode.outOfStock:
       return { kind: 'refused', reason: 'OUT_OF_STOCK', sku: detail as string };
     case kindCode.unknownSku:

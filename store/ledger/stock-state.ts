@@ -1,23 +1,33 @@
-import { ExpiryQueue } from './expiry-queue.ts';
-import type { Expiring } from './expiry-queue.ts';
 import type { ProductRow, ReleaseReason, StockLine } from './port.ts';
+import { TimeQueue } from './time-queue.ts';
+import type { Queued } from './time-queue.ts';
 
-/** What the stock machine remembers. Plain data: the rules are in stock.ts, the bytes in stock-snapshot.ts. */
+/**
+ * What the stock machine remembers. Plain data: the rules are in stock.ts and the files it names, the bytes in
+ * stock-snapshot.ts.
+ */
 export interface StockState {
   readonly products: Map<string, Product>;
-  /** Every order that was ever decided, in order of its first command: the answers stand for ever. */
+  /** One record per order that any command named, until it is forgotten. */
   readonly orders: Map<string, OrderRecord>;
   /** Orders committed and not yet contained in `onHand`, in order of commit. */
   readonly unapplied: Set<string>;
   /** Holds that stand, by expiry. Derived from `orders`. */
-  readonly expiries: ExpiryQueue<Hold>;
-  /** Order id to the registration that claimed it first. */
-  readonly registrations: Map<string, string>;
+  readonly expiries: TimeQueue<Hold>;
+  /** Records that promise no units, by the date past which they may be forgotten. Derived from `orders`. */
+  readonly closed: TimeQueue<OrderRecord>;
+  /**
+   * Units held and sold, summed up order by order. The products' counters must come to the same. Derived from
+   * `orders`.
+   */
+  readonly promised: { held: number; sold: number };
   /** Corrections since the last sync, by id. */
   readonly adjustments: Map<string, Adjustment>;
   /** Parts of a sync that is not complete yet. */
   staged: StagedSync | undefined;
   lastSyncAt: number;
+  /** Orders created before this (ms), of which there is no record, ended long ago. 0: nothing was forgotten yet. */
+  horizon: number;
 }
 
 export interface Product {
@@ -34,17 +44,21 @@ export interface Product {
   listed: boolean;
 }
 
-export interface OrderRecord {
-  readonly orderId: string;
-  /** Of the first hold; empty when the order was closed before any. */
-  readonly fingerprint: string;
+export interface OrderRecord extends Queued {
+  /** Of the first hold; empty when there was none. */
+  fingerprint: string;
   /** What is held or sold; emptied once the units are neither, to keep a closed order small. */
   lines: readonly StockLine[];
   state: OrderState;
+  /** The registration that claimed the order first. */
+  registration: string | undefined;
+  /** The latest of its creation, as any command tells it, and of its closing, ms. */
+  datedAt: number;
 }
 
-export interface Hold extends Expiring {
+export interface Hold extends Queued {
   readonly kind: 'held';
+  readonly expiresAt: number;
 }
 
 export type OrderState =
@@ -53,7 +67,9 @@ export type OrderState =
   | { readonly kind: 'committed'; readonly counted: boolean }
   | { readonly kind: 'released'; readonly reason: ReleaseReason }
   | { readonly kind: 'expired' }
-  | { readonly kind: 'refused'; readonly reason: 'OUT_OF_STOCK' | 'UNKNOWN_SKU'; readonly sku: string };
+  | { readonly kind: 'refused'; readonly reason: 'OUT_OF_STOCK' | 'UNKNOWN_SKU'; readonly sku: string }
+  /** A registration was claimed for it; units were not asked for yet. */
+  | { readonly kind: 'claimed' };
 
 export interface Adjustment {
   readonly sku: string;
@@ -77,11 +93,13 @@ export function emptyState(): StockState {
     products: new Map(),
     orders: new Map(),
     unapplied: new Set(),
-    expiries: new ExpiryQueue(),
-    registrations: new Map(),
+    expiries: new TimeQueue((hold) => hold.expiresAt),
+    closed: new TimeQueue((record) => record.datedAt),
+    promised: { held: 0, sold: 0 },
     adjustments: new Map(),
     staged: undefined,
     lastSyncAt: 0,
+    horizon: 0,
   };
 }
 
@@ -90,32 +108,58 @@ export function availableUnits(product: Product): number {
   return product.onHand - product.sold - product.held;
 }
 
+/** In which of a product's counters the units of an order in this state stand. */
+export function promiseOf(state: OrderState): 'held' | 'sold' | undefined {
+  if (state.kind === 'held') return 'held';
+  return state.kind === 'committed' && !state.counted ? 'sold' : undefined;
+}
+
+/** The product of a line that is held or sold, or of a correction: it cannot have been dropped. */
+export function productOf(state: StockState, sku: string): Product {
+  return state.products.get(sku) as Product;
+}
+
+/** A SKU that the system of record dropped is remembered only while some of it is promised. */
+export function dropIfGone(state: StockState, product: Product): void {
+  if (!product.listed && product.held === 0 && product.sold === 0) state.products.delete(product.sku);
+}
+
+/**
+ * How far the products' counters are from the units that the orders promise, summed up as they came and went.
+ * Always 0. Reads the products only: `recountedResidual` is the thorough one.
+ */
+export function conservationResidual(state: StockState): number {
+  let { held, sold } = state.promised;
+  let belowZero = 0;
+  for (const product of state.products.values()) {
+    held -= product.held;
+    sold -= product.sold;
+    belowZero += Math.max(0, -product.held) + Math.max(0, -product.sold);
+  }
+  return Math.abs(held) + Math.abs(sold) + belowZero;
+}
+
 /**
  * Counts held and sold again from the order records and sums, over all SKUs, how far the counters are off.
  * Always 0; reads every order.
  */
-export function conservationResidual(state: StockState): number {
-  const held = new Map<string, number>();
-  const sold = new Map<string, number>();
+export function recountedResidual(state: StockState): number {
+  const counts = { held: new Map<string, number>(), sold: new Map<string, number>() };
   for (const record of state.orders.values()) {
-    const promised =
-      record.state.kind === 'held'
-        ? held
-        : record.state.kind === 'committed' && !record.state.counted
-          ? sold
-          : undefined;
-    if (promised === undefined) continue;
-    for (const { sku, quantity } of record.lines) promised.set(sku, (promised.get(sku) ?? 0) + quantity);
+    const promise = promiseOf(record.state);
+    if (promise === undefined) continue;
+    const units = counts[promise];
+    for (const { sku, quantity } of record.lines) units.set(sku, (units.get(sku) ?? 0) + quantity);
   }
   let residual = 0;
-  for (const product of state.products.values()) {
-    residual += Math.abs(product.held - (held.get(product.sku) ?? 0));
-    residual += Math.abs(product.sold - (sold.get(product.sku) ?? 0));
-    held.delete(product.sku);
-    sold.delete(product.sku);
+  for (const { sku, held, sold } of state.products.values()) {
+    residual += Math.abs(held - (counts.held.get(sku) ?? 0));
+    residual += Math.abs(sold - (counts.sold.get(sku) ?? 0));
+    counts.held.delete(sku);
+    counts.sold.delete(sku);
   }
-  // What is left was promised of a product that the ledger has forgotten.
-  for (const units of held.values()) residual += units;
-  for (const units of sold.values()) residual += units;
+  // What is left was promised of a product that the ledger has dropped.
+  for (const units of counts.held.values()) residual += units;
+  for (const units of counts.sold.values()) residual += units;
   return residual;
 }

@@ -16,7 +16,20 @@ export interface Step {
 const orderIds = ['o1', 'o2', 'o3', 'o4', 'o5', 'o6'];
 const skus = ['apple', 'berry', 'cherry'];
 
-const orderId = fc.constantFrom(...orderIds);
+export const startAt = 1_700_000_000_000;
+
+/** Most are created early in a history, which lasts a second at most. A clock may be ahead or behind. */
+const moment = fc.oneof(
+  { arbitrary: fc.integer({ min: startAt - 50, max: startAt + 100 }), weight: 3 },
+  fc.integer({ min: startAt, max: startAt + 900 }),
+);
+const orderReference = fc
+  .record({
+    orderId: fc.constantFrom(...orderIds),
+    // Without: from an older program.
+    createdAt: fc.option(moment, { nil: undefined, freq: 10 }),
+  })
+  .map(({ orderId, createdAt }) => (createdAt === undefined ? { orderId } : { orderId, createdAt }));
 const sku = fc.constantFrom(...skus);
 
 const lines = fc.array(fc.record({ sku, quantity: fc.integer({ min: 1, max: 4 }) }), {
@@ -24,20 +37,18 @@ const lines = fc.array(fc.record({ sku, quantity: fc.integer({ min: 1, max: 4 })
   maxLength: 4,
 });
 
-const hold: fc.Arbitrary<Command> = fc.record({
+const hold: fc.Arbitrary<Command> = ofOrder({
   kind: fc.constant('hold' as const),
-  orderId,
   // Mostly the same, or hardly anything would get past the conflict.
   fingerprint: fc.oneof({ arbitrary: fc.constant('f'), weight: 9 }, fc.constant('g')),
   ttlMs: fc.integer({ min: 1, max: 60 }),
   lines,
 });
 
-const commit: fc.Arbitrary<Command> = fc.record({ kind: fc.constant('commit' as const), orderId });
+const commit: fc.Arbitrary<Command> = ofOrder({ kind: fc.constant('commit' as const) });
 
-const release: fc.Arbitrary<Command> = fc.record({
+const release: fc.Arbitrary<Command> = ofOrder({
   kind: fc.constant('release' as const),
-  orderId,
   reason: fc.constantFrom(...releaseReasons),
 });
 
@@ -77,13 +88,22 @@ const adjust: fc.Arbitrary<Command> = fc.record({
   delta: fc.integer({ min: -5, max: 5 }),
 });
 
-const claim: fc.Arbitrary<Command> = fc.record({
+const claim: fc.Arbitrary<Command> = ofOrder({
   kind: fc.constant('claim' as const),
-  orderId,
   registration: fc.constantFrom('n1:1', 'n2:1', 'n3:7'),
 });
 
+const forget: fc.Arbitrary<Command> = fc.record({
+  kind: fc.constant('forget' as const),
+  before: fc.integer({ min: startAt, max: startAt + 900 }),
+});
+
 export const syncs = sync;
+
+/** A command about an order. */
+function ofOrder<Fields>(fields: { [Name in keyof Fields]: fc.Arbitrary<Fields[Name]> }) {
+  return fc.tuple(orderReference, fc.record(fields)).map(([order, rest]) => ({ ...order, ...rest }));
+}
 
 export const histories: fc.Arbitrary<readonly Step[]> = fc
   .array(
@@ -96,6 +116,7 @@ export const histories: fc.Arbitrary<readonly Step[]> = fc
         { arbitrary: sync, weight: 3 },
         { arbitrary: adjust, weight: 1 },
         { arbitrary: claim, weight: 1 },
+        { arbitrary: forget, weight: 2 },
         { arbitrary: fc.constant('sweep' as const), weight: 2 },
         { arbitrary: fc.constant('restart' as const), weight: 1 },
       ),

@@ -43,6 +43,10 @@ function product(sku: string, onHand: number): ProductRow {
   return { sku, name: sku, unitPrice: 250, currency: 'EUR', onHand };
 }
 
+const order = (orderId: string, createdAt = 900) => ({ orderId, createdAt });
+const [o1, o2, o3] = [order('o1'), order('o2'), order('o3')];
+const claimed = { kind: 'claimed', registration: 'n1:1' };
+
 describe('ledger', () => {
   test('carries each command to the machine and its answer back', async () => {
     const { ledger } = oneMemberLedger();
@@ -50,17 +54,17 @@ describe('ledger', () => {
     expect(await ledger.sync({ takenAt: 5, products, removed: [], applied: [] })).toEqual({ applied: true });
     expect(await ledger.sync({ takenAt: 4, products, removed: [], applied: [] })).toEqual({ applied: false });
 
-    const hold = { orderId: 'o1', fingerprint: 'f', lines: [{ sku: 'apple', quantity: 2 }], ttlMs: 500 };
+    const hold = { ...o1, fingerprint: 'f', lines: [{ sku: 'apple', quantity: 2 }], ttlMs: 500 };
     expect(await ledger.hold(hold)).toMatchObject({ kind: 'held' });
     expect(await ledger.hold({ ...hold, fingerprint: 'g' })).toEqual({ kind: 'conflict' });
     const refused = { kind: 'refused', reason: 'OUT_OF_STOCK', sku: 'apple' };
     expect(await ledger.hold({ ...hold, orderId: 'o2' })).toEqual(refused);
-    expect(await ledger.commit('o1')).toEqual({ kind: 'committed' });
-    expect(await ledger.commit('o2')).toEqual({ kind: 'absent' });
-    expect(await ledger.release('o1', 'cancelled')).toEqual({ kind: 'committed' });
-    expect(await ledger.release('o2', 'failed')).toEqual({ kind: 'released', reason: 'failed' });
-    expect(await ledger.claim('o3', 'n1:1')).toEqual({ registration: 'n1:1' });
-    expect(await ledger.claim('o3', 'n2:1')).toEqual({ registration: 'n1:1' });
+    expect(await ledger.commit(o1)).toEqual({ kind: 'committed' });
+    expect(await ledger.commit(o2)).toEqual({ kind: 'absent' });
+    expect(await ledger.release({ ...o1, reason: 'cancelled' })).toEqual({ kind: 'committed' });
+    expect(await ledger.release({ ...o2, reason: 'failed' })).toEqual({ kind: 'released', reason: 'failed' });
+    expect(await ledger.claim({ ...o3, registration: 'n1:1' })).toEqual(claimed);
+    expect(await ledger.claim({ ...o3, registration: 'n2:1' })).toEqual(claimed);
     expect(await ledger.adjust({ id: 'a1', sku: 'apple', delta: 3 })).toEqual({ applied: true });
     expect(await ledger.adjust({ id: 'a2', sku: 'nowhere', delta: 3 })).toEqual({ applied: false });
 
@@ -70,9 +74,33 @@ describe('ledger', () => {
     expect(ledger.conservationResidual()).toBe(0);
   });
 
+  test('forgets what ended before the horizon, tells it, and says so to whoever asks again', async () => {
+    const { ledger } = oneMemberLedger();
+    const heard: number[] = [];
+    ledger.onHorizon(() => {
+      throw new Error('a handler that fails is its own affair');
+    });
+    ledger.onHorizon((horizon) => heard.push(horizon));
+    await ledger.release({ ...o1, reason: 'failed' });
+    expect(await ledger.forget(1_002)).toEqual({ horizon: 1_002 });
+    expect(await ledger.forget(500)).toEqual({ horizon: 1_002 });
+    expect(ledger.horizon()).toBe(1_002);
+    expect(heard).toEqual([1_002]);
+
+    const lines = [{ sku: 'apple', quantity: 1 }];
+    const forgotten = { kind: 'forgotten' };
+    expect(await ledger.hold({ ...o1, fingerprint: 'f', lines, ttlMs: 500 })).toEqual(forgotten);
+    expect(await ledger.commit(o1)).toEqual(forgotten);
+    expect(await ledger.release({ ...o1, reason: 'failed' })).toEqual(forgotten);
+    expect(await ledger.claim({ ...o1, registration: 'n1:1' })).toEqual(forgotten);
+    const heardLate: number[] = [];
+    ledger.onHorizon((horizon) => heardLate.push(horizon));
+    expect(heardLate).toEqual([1_002]);
+  });
+
   test('what makes no sense is refused before it costs a place in the log', async () => {
     const { ledger, commands } = oneMemberLedger();
-    const hold = { orderId: 'o1', fingerprint: 'f', lines: [{ sku: 'apple', quantity: 1 }], ttlMs: 500 };
+    const hold = { ...o1, fingerprint: 'f', lines: [{ sku: 'apple', quantity: 1 }], ttlMs: 500 };
     const nonsense = [
       { ...hold, orderId: '' },
       { ...hold, lines: [] },
@@ -89,7 +117,7 @@ describe('ledger', () => {
     const { ledger } = oneMemberLedger(() => {
       throw new LedgerError('NO_LEADER', 'none');
     });
-    await expect(ledger.commit('o1')).rejects.toMatchObject({ code: 'NO_LEADER' });
+    await expect(ledger.commit(o1)).rejects.toMatchObject({ code: 'NO_LEADER' });
   });
 
   test('a sync whose rows are as long as they may be still travels in parts that fit into the log', async () => {

@@ -4,17 +4,21 @@ import type { HoldAnswer, StockLevel, StockLine } from '../../store/ledger/port.
 
 /**
  * The ledger's rules written the slow and obvious way: every figure is computed anew from a list of orders, and
- * everything that is due expires before each command. The machine must give the same answers.
+ * everything that is due expires, and everything behind the horizon is gone, before
+ * each command. The machine must give the same answers.
  */
 interface ModelOrder {
   readonly id: string;
-  readonly fingerprint: string;
-  readonly lines: readonly StockLine[];
-  readonly expiresAt: number;
-  /** The answer to the next hold of this id. */
-  truth: HoldAnswer;
+  fingerprint: string;
+  lines: readonly StockLine[];
+  expiresAt: number;
+  /** The answer to the next hold of this id; none while it was only claimed. */
+  truth: HoldAnswer | undefined;
   /** The system of record contains the sale. */
   counted: boolean;
+  registration: string | undefined;
+  /** The latest of its creation and its closing. */
+  datedAt: number;
 }
 
 type Row = Pick<StockLevel, 'sku' | 'name' | 'unitPrice' | 'currency'>;
@@ -23,25 +27,31 @@ export class LedgerModel {
   orders: ModelOrder[] = [];
   products: { row: Row; reported: number; listed: boolean }[] = [];
   adjustments: { id: string; sku: string; delta: number }[] = [];
-  registrations: { orderId: string; registration: string }[] = [];
   lastSyncAt = 0;
+  horizon = 0;
 
   apply(at: number, command: Command): StockAnswer {
-    for (const order of this.orders) {
-      if (order.truth.kind === 'held' && order.expiresAt <= at) order.truth = { kind: 'expired' };
-    }
-    this.products = this.products.filter((product) => product.listed || this.promised(product.row.sku) > 0);
+    this.#passTime(at);
     const answer = this.#decide(at, command);
-    this.products = this.products.filter((product) => product.listed || this.promised(product.row.sku) > 0);
+    this.#passTime(at);
     return answer;
   }
 
+  #passTime(at: number): void {
+    for (const order of this.orders) {
+      if (order.truth?.kind !== 'held' || order.expiresAt > at) continue;
+      close(order, { kind: 'expired' }, order.expiresAt);
+    }
+    this.orders = this.orders.filter((order) => promises(order) || order.datedAt >= this.horizon);
+    this.products = this.products.filter((product) => product.listed || this.promised(product.row.sku) > 0);
+  }
+
   held(sku: string): number {
-    return this.#units(sku, (order) => order.truth.kind === 'held');
+    return this.#units(sku, (order) => order.truth?.kind === 'held');
   }
 
   sold(sku: string): number {
-    return this.#units(sku, (order) => order.truth.kind === 'committed' && !order.counted);
+    return this.#units(sku, (order) => order.truth?.kind === 'committed' && !order.counted);
   }
 
   promised(sku: string): number {
@@ -58,40 +68,49 @@ export class LedgerModel {
   }
 
   unappliedSales(): string[] {
-    return this.orders.filter((o) => o.truth.kind === 'committed' && !o.counted).map((o) => o.id);
+    return this.orders.filter((o) => o.truth?.kind === 'committed' && !o.counted).map((o) => o.id);
   }
 
   #decide(at: number, command: Command): StockAnswer {
     switch (command.kind) {
       case 'hold': {
-        const known = this.#order(command.orderId);
-        if (known !== undefined) {
-          const sameAsked = known.fingerprint === '' || known.fingerprint === command.fingerprint;
-          return sameAsked ? known.truth : { kind: 'conflict' };
+        const order = this.#orderOf(at, command);
+        if (order === undefined) return { kind: 'forgotten' };
+        if (order.truth !== undefined) {
+          const sameAsked = order.fingerprint === '' || order.fingerprint === command.fingerprint;
+          return sameAsked ? order.truth : { kind: 'conflict' };
         }
-        const { orderId: id, fingerprint, lines } = command;
+        const { fingerprint, lines } = command;
         const expiresAt = at + command.ttlMs;
         const truth = this.#firstAnswer(lines, expiresAt);
-        this.orders.push({ id, fingerprint, lines, expiresAt, truth, counted: false });
+        Object.assign(order, { fingerprint, lines, expiresAt, truth });
+        if (truth.kind === 'refused') close(order, truth, at);
         return truth;
       }
       case 'commit': {
-        const order = this.#order(command.orderId);
-        if (order === undefined || order.truth.kind === 'refused') return { kind: 'absent' };
+        const known = this.orders.some(({ id }) => id === command.orderId);
+        if (!known) return { kind: this.#isForgotten(at, command) ? 'forgotten' : 'absent' };
+        const order = this.#orderOf(at, command);
+        if (order?.truth === undefined || order.truth.kind === 'refused') return { kind: 'absent' };
         if (order.truth.kind === 'held') order.truth = { kind: 'committed' };
         return order.truth;
       }
       case 'release': {
+        const order = this.#orderOf(at, command);
+        if (order === undefined) return { kind: 'forgotten' };
         const truth = { kind: 'released', reason: command.reason } as const;
-        const order = this.#order(command.orderId);
-        if (order === undefined) {
-          const id = command.orderId;
-          this.orders.push({ id, fingerprint: '', lines: [], expiresAt: 0, truth, counted: false });
-          return truth;
-        }
-        if (order.truth.kind !== 'released' && order.truth.kind !== 'committed') order.truth = truth;
-        return order.truth;
+        if (order.truth?.kind !== 'released' && order.truth?.kind !== 'committed') close(order, truth, at);
+        return order.truth ?? truth;
       }
+      case 'claim': {
+        const order = this.#orderOf(at, command);
+        if (order === undefined) return { kind: 'forgotten' };
+        order.registration ??= command.registration;
+        return { kind: 'claimed', registration: order.registration };
+      }
+      case 'forget':
+        this.horizon = Math.max(this.horizon, Math.min(command.before, at));
+        return { kind: 'horizon', horizon: this.horizon };
       case 'stockSync': {
         if (command.takenAt < this.lastSyncAt) return { kind: 'synced', outcome: 'ignored' };
         this.lastSyncAt = command.takenAt;
@@ -106,7 +125,10 @@ export class LedgerModel {
           product.reported = 0;
         }
         for (const order of this.orders) {
-          if (order.truth.kind === 'committed' && command.applied.includes(order.id)) order.counted = true;
+          if (order.truth?.kind !== 'committed' || order.counted || !command.applied.includes(order.id))
+            continue;
+          order.counted = true;
+          order.datedAt = Math.max(order.datedAt, at);
         }
         return { kind: 'synced', outcome: 'applied' };
       }
@@ -115,11 +137,6 @@ export class LedgerModel {
         const listed = this.products.some(({ row, listed }) => listed && row.sku === command.sku);
         if (listed) this.adjustments.push(command);
         return { kind: 'adjusted', applied: listed };
-      }
-      case 'claim': {
-        const first = this.registrations.find(({ orderId }) => orderId === command.orderId);
-        if (first === undefined) this.registrations.push(command);
-        return { kind: 'claimed', registration: (first ?? command).registration };
       }
       case 'expire':
         throw new Error('the model has no sweep: what is due is expired already');
@@ -137,8 +154,29 @@ export class LedgerModel {
     return { kind: 'held', expiresAt };
   }
 
-  #order(id: string): ModelOrder | undefined {
-    return this.orders.find((order) => order.id === id);
+  /** The order a command is about, made if need be; undefined when it is forgotten. */
+  #orderOf(at: number, command: OfOrder): ModelOrder | undefined {
+    let order = this.orders.find(({ id }) => id === command.orderId);
+    if (order === undefined) {
+      if (this.#isForgotten(at, command)) return undefined;
+      order = {
+        id: command.orderId,
+        fingerprint: '',
+        lines: [],
+        expiresAt: 0,
+        truth: undefined,
+        counted: false,
+        registration: undefined,
+        datedAt: 0,
+      };
+      this.orders.push(order);
+    }
+    order.datedAt = Math.max(order.datedAt, command.createdAt ?? at);
+    return order;
+  }
+
+  #isForgotten(at: number, { createdAt }: OfOrder): boolean {
+    return (createdAt ?? at) < this.horizon;
   }
 
   #adjusted(sku: string): number {
@@ -152,4 +190,15 @@ export class LedgerModel {
       .filter((line) => line.sku === sku)
       .reduce((sum, line) => sum + line.quantity, 0);
   }
+}
+
+type OfOrder = Pick<Extract<Command, { kind: 'commit' }>, 'orderId' | 'createdAt'>;
+
+function promises(order: ModelOrder): boolean {
+  return order.truth?.kind === 'held' || (order.truth?.kind === 'committed' && !order.counted);
+}
+
+function close(order: ModelOrder, truth: HoldAnswer, closedAt: number): void {
+  order.truth = truth;
+  order.datedAt = Math.max(order.datedAt, closedAt);
 }

@@ -8,11 +8,9 @@ import type { Command } from '../../store/ledger/commands.ts';
 import type { StockLevel } from '../../store/ledger/port.ts';
 import { createStockMachine } from '../../store/ledger/stock.ts';
 import type { StockMachine } from '../../store/ledger/stock.ts';
-import { histories, syncs } from './histories.ts';
+import { histories, startAt, syncs } from './histories.ts';
 import type { Step } from './histories.ts';
 import { LedgerModel } from './model.ts';
-
-const startAt = 1_700_000_000_000;
 
 function bySku(levels: readonly StockLevel[]): readonly StockLevel[] {
   return [...levels].sort((left, right) => (left.sku < right.sku ? -1 : 1));

@@ -226,6 +226,86 @@ describe('stock machine', () => {
     expect(claim('n2:9')).toEqual({ kind: 'claimed', registration: 'n1:4' });
   });
 
+  test('what ended before the horizon is forgotten at once, and nothing about it is recorded again (L13)', () => {
+    const { send, hold, commit, sync, pass, machine } = shop({ apple: 4 });
+    const order = { orderId: 'o1', createdAt: startAt };
+    hold('o1', one('apple'));
+    commit('o1');
+    send({ kind: 'claim', ...order, registration: 'n1:1' });
+    sync({ apple: 3 }, { applied: ['o1'] });
+    pass(1_000);
+    const remembering = machine.snapshot().byteLength;
+    expect(send({ kind: 'forget', before: startAt + 1 })).toEqual({ kind: 'horizon', horizon: startAt + 1 });
+    expect(machine.snapshot().byteLength).toBeLessThan(remembering);
+    const forgotten = { kind: 'forgotten' };
+    const again = { ...order, kind: 'hold', fingerprint: 'f', ttlMs: 10, lines: one('apple') } as const;
+    expect(send(again)).toEqual(forgotten);
+    expect(send({ kind: 'commit', ...order })).toEqual(forgotten);
+    expect(send({ kind: 'release', ...order, reason: 'failed' })).toEqual(forgotten);
+    expect(send({ kind: 'claim', ...order, registration: 'n2:1' })).toEqual(forgotten);
+    expect(machine.stock('apple')).toMatchObject({ held: 0, available: 3 });
+    // The same id, of an order that was created since: another order.
+    expect(send({ ...again, createdAt: startAt + 1 })).toMatchObject({ kind: 'held' });
+  });
+
+  test('an order that promises units is never forgotten, nor one that was created or closed since (L12)', () => {
+    const { send, pass, sync, now } = shop({ apple: 9 });
+    const lines = one('apple');
+    const about = (orderId: string, createdAt = startAt) => ({ orderId, createdAt });
+    const hold = (orderId: string, createdAt = startAt) =>
+      send({ kind: 'hold', ...about(orderId, createdAt), fingerprint: 'f', ttlMs: 100_000, lines });
+    for (const orderId of ['held', 'sold', 'released late']) hold(orderId);
+    send({ kind: 'commit', ...about('sold') });
+    send({ kind: 'release', ...about('created later'), reason: 'failed' });
+    // Another node has a later registration of the same order, and may ask for it.
+    send({ kind: 'release', ...about('created later', startAt + 600), reason: 'failed' });
+    pass(500);
+    send({ kind: 'release', ...about('released late'), reason: 'failed' });
+    pass(500);
+    const horizon = startAt + 500;
+    expect(send({ kind: 'forget', before: horizon })).toEqual({ kind: 'horizon', horizon });
+
+    expect(send({ kind: 'commit', ...about('held') })).toEqual({ kind: 'committed' });
+    expect(send({ kind: 'commit', ...about('sold') })).toEqual({ kind: 'committed' });
+    const released = { kind: 'released', reason: 'failed' };
+    expect(send({ kind: 'commit', ...about('released late') })).toEqual(released);
+    expect(send({ kind: 'commit', ...about('created later') })).toEqual(released);
+    sync({ apple: 7 }, { applied: ['held', 'sold'] });
+    pass(1);
+    send({ kind: 'forget', before: now() });
+    for (const orderId of ['held', 'sold', 'released late', 'created later'])
+      expect(hold(orderId)).toEqual({ kind: 'forgotten' });
+  });
+
+  test('the horizon never goes back and never passes the stamp (L12)', () => {
+    const { send, now } = shop({});
+    expect(send({ kind: 'forget', before: startAt + 1e9 })).toEqual({ kind: 'horizon', horizon: now() });
+    expect(send({ kind: 'forget', before: 5 })).toEqual({ kind: 'horizon', horizon: now() });
+    const young = { orderId: 'o1', createdAt: now() };
+    expect(send({ kind: 'commit', ...young })).toEqual({ kind: 'absent' });
+    // An older program does not say when its orders were created.
+    expect(send({ kind: 'commit', orderId: 'o2' })).toEqual({ kind: 'absent' });
+  });
+
+  test('forgetting is bounded per command, and the next is due at once', () => {
+    const { send, release, machine, pass, now } = shop({});
+    const orders = limits.forgottenPerCommand * 2 + 2;
+    for (let order = 0; order < orders; order += 1) release(`o${order}`);
+    pass(1);
+    expect(machine.due(now())).toBeUndefined();
+    send({ kind: 'forget', before: now() });
+    // Forgotten is forgotten, dropped yet or not (L13).
+    const last = { orderId: 'o999', createdAt: startAt };
+    expect(send({ kind: 'commit', ...last })).toEqual({ kind: 'forgotten' });
+    let commands = 0;
+    for (let due = machine.due(now()); due !== undefined; due = machine.due(now())) {
+      machine.apply(now(), due);
+      commands += 1;
+    }
+    expect(commands).toBe(2);
+    expect(machine.snapshot().byteLength).toBeLessThan(100);
+  });
+
   test('a snapshot that does not add up, or is of another version, is not restored', () => {
     const { hold, machine } = shop({ apple: 4 });
     hold('o1', one('apple'));

@@ -199,14 +199,20 @@ class World {
       );
       const lines = Object.entries(units).map(([sku, quantity]) => ({ sku, quantity }));
       if (lines.length === 0) continue;
-      const { kind } = await this.#ledger.hold({ orderId, fingerprint: 'f', lines, ttlMs: 1_000_000 });
+      const { kind } = await this.#ledger.hold({
+        orderId,
+        createdAt: 0,
+        fingerprint: 'f',
+        lines,
+        ttlMs: 1_000_000,
+      });
       if (kind !== 'held') continue;
       this.#held.set(orderId, units);
       if (this.#chance(0.1)) continue;
       if (this.#chance(0.8)) {
         await this.#commit(orderId);
       } else {
-        await this.#ledger.release(orderId, 'cancelled');
+        await this.#ledger.release({ orderId, createdAt: 0, reason: 'cancelled' });
         this.#held.delete(orderId);
         this.#pending.push(outcomeOf(orderId, units, { outcome: 'cancelled' }));
       }
@@ -215,7 +221,7 @@ class World {
 
   async #commit(orderId: string): Promise<void> {
     const units = this.#held.get(orderId) ?? {};
-    expect(await this.#ledger.commit(orderId)).toEqual({ kind: 'committed' });
+    expect(await this.#ledger.commit({ orderId, createdAt: 0 })).toEqual({ kind: 'committed' });
     this.#held.delete(orderId);
     this.#committed.set(orderId, units);
     this.#pending.push(outcomeOf(orderId, units));

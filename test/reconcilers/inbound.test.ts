@@ -57,8 +57,9 @@ function node(ledger: Ledger) {
 }
 
 async function sell(ledger: Ledger, orderId: string, sku: string, quantity: number): Promise<void> {
-  await ledger.hold({ orderId, fingerprint: 'f', lines: [{ sku, quantity }], ttlMs: 1_000 });
-  await ledger.commit(orderId);
+  const order = { orderId, createdAt: 0 };
+  await ledger.hold({ ...order, fingerprint: 'f', lines: [{ sku, quantity }], ttlMs: 1_000 });
+  await ledger.commit(order);
 }
 
 it('sends all rows first, then those that changed and those that sell', async () => {

@@ -101,8 +101,8 @@ describe('three stores', () => {
 
   const sell = async (at: Store, orderId: string, quantity: number) => {
     const lines = [{ sku: 'mug', quantity }];
-    const held = await at.ledger.hold({ orderId, fingerprint: 'f', lines, ttlMs: 60_000 });
-    const committed = await at.ledger.commit(orderId);
+    const held = await at.ledger.hold({ orderId, createdAt: 0, fingerprint: 'f', lines, ttlMs: 60_000 });
+    const committed = await at.ledger.commit({ orderId, createdAt: 0 });
     return [held.kind, committed.kind];
   };
   const stockUp = (at: Store, onHand: number) =>
@@ -142,6 +142,7 @@ describe('three stores', () => {
       Array.from({ length: 15 }, (_, index) =>
         cluster.store(ids[index % 3] ?? '').ledger.hold({
           orderId: `order-${index}`,
+          createdAt: 0,
           fingerprint: 'f',
           lines: [{ sku: 'mug', quantity: 1 }],
           ttlMs: 60_000,

@@ -168,9 +168,10 @@ export class FlowCluster {
     return {
       ...ledger,
       hold: (hold) => roundTrip(() => ledger.hold(hold)),
-      commit: (orderId) => roundTrip(() => ledger.commit(orderId)),
-      release: (orderId, reason) => roundTrip(() => ledger.release(orderId, reason)),
-      claim: (orderId, registration) => roundTrip(() => ledger.claim(orderId, registration)),
+      commit: (order) => roundTrip(() => ledger.commit(order)),
+      release: (release) => roundTrip(() => ledger.release(release)),
+      claim: (claim) => roundTrip(() => ledger.claim(claim)),
+      forget: (before) => roundTrip(() => ledger.forget(before)),
     };
   }
 }

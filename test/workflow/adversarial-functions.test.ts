@@ -79,6 +79,7 @@ describe('an order under functions that ask for anything', () => {
           const journal: RecordedEvent[] = [registered];
           /** What each home has seen; it learns the rest when the history says so. */
           const seen = [new Set<RecordedEvent>([registered]), new Set<RecordedEvent>([registered])] as const;
+          const reference = { orderId: 'ord_x', createdAt: registered.at };
           const accepted: string[] = [];
 
           const folded = (home: 0 | 1): FoldedOrder => {
@@ -109,7 +110,7 @@ describe('an order under functions that ask for anything', () => {
                 await clock.advance(move.ms);
                 break;
               case 'cancel': {
-                const closed = await ledger.release('ord_x', 'cancelled');
+                const closed = await ledger.release({ ...reference, reason: 'cancelled' });
                 if (closed.kind === 'released' && closed.reason === 'cancelled') {
                   accepted.push('cancelled');
                   record(0, { type: 'cancelRequested', data: {} });
@@ -149,12 +150,12 @@ describe('an order under functions that ask for anything', () => {
           expect(outcomes.size).toBeLessThanOrEqual(1);
           if (outcomes.has('fulfilled')) {
             expect(money).toBe('captured');
-            expect(await ledger.commit('ord_x')).toEqual({ kind: 'committed' });
+            expect(await ledger.commit(reference)).toEqual({ kind: 'committed' });
             expect(accepted).toEqual([]);
           }
           if (outcomes.has('refunded') || outcomes.has('failed') || outcomes.has('cancelled')) {
             expect(['none', 'refused', 'voided', 'refunded']).toContain(money);
-            expect((await ledger.commit('ord_x')).kind).not.toBe('committed');
+            expect((await ledger.commit(reference)).kind).not.toBe('committed');
           }
           if (accepted.length > 0)
             expect([...outcomes].filter((outcome) => outcome !== 'cancelled')).toEqual([]);

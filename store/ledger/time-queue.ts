@@ -1,23 +1,29 @@
 /**
- * Holds by expiry: a binary min-heap whose members know their slot, so that a hold that is committed or
- * released leaves at once instead of lingering until it is due. The order is total (time, then order id):
- * what is swept first does not depend on how the heap came to be, only on what is in it.
+ * Members by a time of theirs: a binary min-heap whose members know their slot, so that one that is settled
+ * otherwise leaves at once instead of lingering until its time. The order is total (time, then order id): who is
+ * first does not depend on how the heap came to be, only on what is in it.
+ *
+ * A member's time must not change while it is in the queue.
  */
-export interface Expiring {
+export interface Queued {
   readonly orderId: string;
-  readonly expiresAt: number;
-  /** Owned by the queue: the place in the heap, −1 outside. */
+  /** Owned by the queue: the place in the heap, −1 outside. A member is in one queue at a time. */
   slot: number;
 }
 
-export class ExpiryQueue<Member extends Expiring> {
+export class TimeQueue<Member extends Queued> {
   readonly #heap: Member[] = [];
+  readonly #timeOf: (member: Member) => number;
+
+  constructor(timeOf: (member: Member) => number) {
+    this.#timeOf = timeOf;
+  }
 
   get size(): number {
     return this.#heap.length;
   }
 
-  /** The member that expires first. */
+  /** The member whose time comes first. */
   peek(): Member | undefined {
     return this.#heap[0];
   }
@@ -27,6 +33,7 @@ export class ExpiryQueue<Member extends Expiring> {
     this.#rise(member, this.#heap.length - 1);
   }
 
+  /** Nothing happens when it is not in this queue. */
   remove(member: Member): void {
     const slot = member.slot;
     if (this.#heap[slot] !== member) return;
@@ -43,7 +50,7 @@ export class ExpiryQueue<Member extends Expiring> {
     while (slot > 0) {
       const parentSlot = (slot - 1) >> 1;
       const parent = this.#heap[parentSlot] as Member;
-      if (!before(member, parent)) break;
+      if (!this.#isBefore(member, parent)) break;
       this.#place(parent, slot);
       slot = parentSlot;
     }
@@ -57,11 +64,11 @@ export class ExpiryQueue<Member extends Expiring> {
       let child = this.#heap[childSlot];
       if (child === undefined) break;
       const right = this.#heap[childSlot + 1];
-      if (right !== undefined && before(right, child)) {
+      if (right !== undefined && this.#isBefore(right, child)) {
         child = right;
         childSlot += 1;
       }
-      if (!before(child, member)) break;
+      if (!this.#isBefore(child, member)) break;
       this.#place(child, slot);
       slot = childSlot;
     }
@@ -72,9 +79,11 @@ export class ExpiryQueue<Member extends Expiring> {
     this.#heap[slot] = member;
     member.slot = slot;
   }
-}
 
-function before(left: Expiring, right: Expiring): boolean {
-  if (left.expiresAt !== right.expiresAt) return left.expiresAt < right.expiresAt;
-  return left.orderId < right.orderId;
+  #isBefore(left: Member, right: Member): boolean {
+    const leftTime = this.#timeOf(left);
+    const rightTime = this.#timeOf(right);
+    if (leftTime !== rightTime) return leftTime < rightTime;
+    return left.orderId < right.orderId;
+  }
 }
