@@ -7,33 +7,36 @@ import {
   standingOf,
   type State,
 } from './state.ts';
-import type { Append, AppendOutcome } from './types.ts';
+import type { Append, AppendOutcome, NodeId, SnapshotOffer } from './types.ts';
 
 /** The follower's side of the log: make it equal to the leader's, and say how far it is (dissertation, 3.5). */
 
 /** An append of our own term, from the one leader that this term can have. */
 export function onAppend(state: State, message: Append): void {
-  assert(state.role.kind !== 'leader', `two leaders in term ${state.term}: ${message.from} and us (C1)`);
-  becomeFollower(state, state.term, message.from);
+  hearLeader(state, message.from);
+  answerLeader(state, message, takeIn(state, message));
+}
+
+/** C8: from here on this node is loyal to the one leader of its term. */
+export function hearLeader(state: State, leader: NodeId): void {
+  assert(state.role.kind !== 'leader', `two leaders in term ${state.term}: ${leader} and us (C1)`);
+  becomeFollower(state, state.term, leader);
   state.heardLeaderAt = state.now;
   resetElectionTimer(state);
+}
 
-  const outcome = takeIn(state, message);
+export function answerLeader(state: State, asked: Append | SnapshotOffer, outcome: AppendOutcome): void {
+  const answer = {
+    kind: 'appendAnswer',
+    from: state.options.self,
+    to: asked.from,
+    term: state.term,
+    standing: standingOf(state),
+    sentAt: asked.sentAt,
+    outcome,
+  } as const;
   // C2: an acknowledgement promises the entries. A refusal promises only loyalty to the leader of this term.
-  const promised = outcome.kind === 'accepted' ? { logTo: outcome.matchIndex } : 'hardState';
-  send(
-    state,
-    {
-      kind: 'appendAnswer',
-      from: state.options.self,
-      to: message.from,
-      term: state.term,
-      standing: standingOf(state),
-      sentAt: message.sentAt,
-      outcome,
-    },
-    promised,
-  );
+  send(state, answer, outcome.kind === 'accepted' ? { logTo: outcome.matchIndex } : 'hardState');
 }
 
 function takeIn(state: State, message: Append): AppendOutcome {

@@ -1,16 +1,16 @@
 import { assert } from './assert.ts';
-import type { Entry, Restored } from './types.ts';
+import type { Entry, Place, Restored } from './types.ts';
 
 /**
  * The log as this node knows it, and how far each part of its way has come. Owns the entries in memory and
  * four marks: handed (given to the driver to persist), stable (on disk), committed, applied. Does not own the
- * disk. Everything up to `snapshotIndex` may be compacted away: only its index and term are known.
+ * disk. Everything up to `base` is compacted away: only its index and term are known.
  *
- * 1. Entries are contiguous from `snapshotIndex + 1` to `lastIndex`.
- * 2. snapshotIndex <= appliedIndex <= releasedIndex <= commitIndex <= lastIndex.
+ * 1. Entries are contiguous from `base.index + 1` to `lastIndex`.
+ * 2. appliedIndex <= releasedIndex <= commitIndex <= lastIndex, and base.index <= releasedIndex.
  * 3. stableIndex <= handedIndex <= lastIndex; a truncation lowers both at once, so that a write which was on
  *    its way when its entries were replaced cannot vouch for their successors (C4).
- * 4. What is committed is never truncated.
+ * 4. What is committed is never truncated, nor compacted before it is applied or replaced by a snapshot.
  */
 
 /** What an entry weighs on the wire and on disk besides its data. */
@@ -27,9 +27,8 @@ interface OutstandingWrite {
 }
 
 export class Log {
-  readonly snapshotIndex: number;
-  readonly snapshotTerm: number;
-  readonly #entries: Entry[];
+  #base: Place;
+  #entries: Entry[];
   readonly #outstanding: OutstandingWrite[] = [];
   #handedIndex: number;
   #stableIndex: number;
@@ -39,26 +38,31 @@ export class Log {
   #truncateFrom: number | undefined;
 
   constructor(restored: Restored) {
-    this.snapshotIndex = restored.snapshotIndex;
-    this.snapshotTerm = restored.snapshotTerm;
+    const snapshotIndex = restored.snapshot?.index ?? 0;
+    this.#base = restored.base;
     this.#entries = [...restored.entries];
+    assert(this.#base.index <= snapshotIndex, 'the log was compacted beyond the snapshot');
     this.#entries.forEach((entry, offset) => {
-      assert(entry.index === this.snapshotIndex + 1 + offset, `the restored log has a gap at ${entry.index}`);
+      assert(entry.index === this.#base.index + 1 + offset, `the restored log has a gap at ${entry.index}`);
     });
     this.#handedIndex = this.lastIndex;
     this.#stableIndex = this.lastIndex;
-    this.#commitIndex = Math.max(restored.hardState.commitIndex, this.snapshotIndex);
-    this.#releasedIndex = this.snapshotIndex;
-    this.#appliedIndex = this.snapshotIndex;
+    this.#commitIndex = Math.max(restored.hardState.commitIndex, snapshotIndex);
+    this.#releasedIndex = snapshotIndex;
+    this.#appliedIndex = snapshotIndex;
     assert(this.#commitIndex <= this.lastIndex, 'the restored log ends before what was committed');
   }
 
+  get baseIndex(): number {
+    return this.#base.index;
+  }
+
   get lastIndex(): number {
-    return this.snapshotIndex + this.#entries.length;
+    return this.#base.index + this.#entries.length;
   }
 
   get lastTerm(): number {
-    return this.#entries.at(-1)?.term ?? this.snapshotTerm;
+    return this.#entries.at(-1)?.term ?? this.#base.term;
   }
 
   get stableIndex(): number {
@@ -75,14 +79,14 @@ export class Log {
 
   /** Undefined when `index` is compacted away or not written yet. */
   termAt(index: number): number | undefined {
-    if (index === this.snapshotIndex) return this.snapshotTerm;
-    return this.#entries[index - this.snapshotIndex - 1]?.term;
+    if (index === this.#base.index) return this.#base.term;
+    return this.#entries[index - this.#base.index - 1]?.term;
   }
 
   /** At least one entry if there is any, then as many as fit into `bytesMax`. */
   slice(from: number, bytesMax: number): readonly Entry[] {
-    assert(from > this.snapshotIndex, `entry ${from} is compacted away`);
-    const start = from - this.snapshotIndex - 1;
+    assert(from > this.#base.index, `entry ${from} is compacted away`);
+    const start = from - this.#base.index - 1;
     let end = start;
     let bytes = 0;
     for (;;) {
@@ -123,7 +127,7 @@ export class Log {
    */
   conflictHint(index: number, term: number): { readonly index: number; readonly term: number } {
     let place = Math.min(index, this.lastIndex);
-    while (place > this.snapshotIndex) {
+    while (place > this.#base.index) {
       const here = this.termAt(place);
       if (here === undefined || here <= term) break;
       place--;
@@ -145,9 +149,9 @@ export class Log {
 
   /** Committed entries that were not handed out yet. */
   release(): readonly Entry[] {
-    const from = this.#releasedIndex - this.snapshotIndex;
+    const from = this.#releasedIndex - this.#base.index;
     this.#releasedIndex = this.#commitIndex;
-    return this.#entries.slice(from, this.#commitIndex - this.snapshotIndex);
+    return this.#entries.slice(from, this.#commitIndex - this.#base.index);
   }
 
   hasUnhanded(): boolean {
@@ -159,7 +163,7 @@ export class Log {
     readonly truncateFrom: number | undefined;
     readonly entries: readonly Entry[];
   } {
-    const entries = this.#entries.slice(this.#handedIndex - this.snapshotIndex);
+    const entries = this.#entries.slice(this.#handedIndex - this.#base.index);
     const truncateFrom = this.#truncateFrom;
     this.#truncateFrom = undefined;
     this.#handedIndex = this.lastIndex;
@@ -179,18 +183,47 @@ export class Log {
 
   bytesAfter(index: number): number {
     return this.#entries
-      .slice(Math.max(0, index - this.snapshotIndex))
+      .slice(Math.max(0, index - this.#base.index))
       .reduce((sum, entry) => sum + entryBytes(entry), 0);
+  }
+
+  /** Forgets the entries up to `index`, which a snapshot covers. */
+  compact(index: number): void {
+    if (index <= this.#base.index) return;
+    assert(index <= this.#appliedIndex, `entry ${index} is not applied and may not be compacted`);
+    assert(index <= this.#handedIndex, `entry ${index} was not given to the disk and may not be compacted`);
+    const term = this.termAt(index);
+    assert(term !== undefined, `no term for ${index}`);
+    this.#entries = this.#entries.slice(index - this.#base.index);
+    this.#base = { index, term };
+  }
+
+  /** A snapshot takes the place of the whole log, which ends before it or differs from what was decided. */
+  replace(snapshot: Place): void {
+    assert(snapshot.index > this.#commitIndex, `everything up to ${snapshot.index} is committed already`);
+    // C4: of what is on disk or on its way there, only what is committed is part of the new log.
+    this.#vouchAtMostTo(this.#commitIndex);
+    this.#entries = [];
+    this.#base = { index: snapshot.index, term: snapshot.term };
+    this.#commitIndex = snapshot.index;
+    this.#releasedIndex = snapshot.index;
+    this.#handedIndex = snapshot.index;
+    this.#truncateFrom = snapshot.index + 1;
   }
 
   #truncate(from: number): void {
     assert(from > this.#commitIndex, `entry ${from} is committed and may not be replaced`);
-    this.#entries.length = from - this.snapshotIndex - 1;
+    this.#entries.length = from - this.#base.index - 1;
     if (from <= this.#handedIndex) {
       this.#truncateFrom = Math.min(this.#truncateFrom ?? from, from);
       this.#handedIndex = from - 1;
     }
-    this.#stableIndex = Math.min(this.#stableIndex, from - 1);
-    for (const write of this.#outstanding) write.lastIndex = Math.min(write.lastIndex, from - 1);
+    this.#vouchAtMostTo(from - 1);
+  }
+
+  /** No write, done or under way, vouches for anything after `index`. */
+  #vouchAtMostTo(index: number): void {
+    this.#stableIndex = Math.min(this.#stableIndex, index);
+    for (const write of this.#outstanding) write.lastIndex = Math.min(write.lastIndex, index);
   }
 }

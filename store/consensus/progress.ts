@@ -7,8 +7,8 @@ import type { NodeId, Standing } from './types.ts';
  * 1. matchIndex < nextIndex. The peer holds everything up to `matchIndex` on disk, equal to ours.
  * 2. `probe`: where the logs part is unknown; empty appends only, one per heartbeat or answer.
  * 3. `replicate`: appends leave as entries come, up to the window; `nextIndex` runs ahead of the answers.
- * 4. `outOfLog`: the peer needs entries that are compacted away. Heartbeats only, until a snapshot transfer
- *    (a state that will join these) or its own log brings it back into reach.
+ * 4. `outOfLog`: the peer needs entries that are compacted away. Offers of a snapshot only, until that one, an
+ *    earlier one or its own log brings it back into reach: it says how far it is with every answer.
  */
 
 interface Inflight {

@@ -11,6 +11,7 @@ import { onAppend } from './following.ts';
 import { isEstablished, isLinearizable, isLoyal, leaseValid, quorumLostAt } from './lease.ts';
 import { isVoter } from './quorum.ts';
 import { advanceCommit, nextHeartbeatAt, onAppendAnswer, propose, sendAppends } from './replication.ts';
+import { onSnapshotFetched, onSnapshotOffer, onSnapshotTaken } from './snapshots.ts';
 import {
   becomeFollower,
   hardStateOf,
@@ -25,6 +26,7 @@ import type {
   Event,
   Message,
   Persist,
+  Place,
   Proposed,
   RaftOptions,
   RaftStatus,
@@ -32,6 +34,7 @@ import type {
   Restored,
   NodeId,
   RoleName,
+  SnapshotMark,
 } from './types.ts';
 
 /**
@@ -78,6 +81,12 @@ export class Raft {
       case 'applied':
         state.log.appliedTo(event.index);
         break;
+      case 'snapshotTaken':
+        onSnapshotTaken(state, event.mark, event.compactTo);
+        break;
+      case 'snapshotFetched':
+        onSnapshotFetched(state, event.mark);
+        break;
     }
   }
 
@@ -95,10 +104,14 @@ export class Raft {
       persist: this.#takeWrite(),
       sendNow: state.sendNow,
       sendAfterPersist: state.sendAfterPersist,
+      install: state.install,
       committed: state.log.release(),
+      wantedSnapshot: state.wantedSnapshot,
     };
     state.sendNow = [];
     state.sendAfterPersist = [];
+    state.install = undefined;
+    state.wantedSnapshot = undefined;
     return ready;
   }
 
@@ -132,8 +145,22 @@ export class Raft {
     return isLinearizable(this.#state, now);
   }
 
+  /** What names a snapshot of the machine that has applied everything up to `index`, and nothing after it. */
+  markAt(index: number): SnapshotMark {
+    const { log, options } = this.#state;
+    const place = this.placeAt(index);
+    assert(place !== undefined && index <= log.appliedIndex, `no snapshot can be taken at ${index}`);
+    return { ...place, configuration: options.configuration };
+  }
+
+  /** Undefined when the entry is compacted away or not written yet. */
+  placeAt(index: number): Place | undefined {
+    const term = this.#state.log.termAt(index);
+    return term === undefined ? undefined : { index, term };
+  }
+
   status(): RaftStatus {
-    const { role, term, recovering, log } = this.#state;
+    const { role, term, recovering, log, snapshot } = this.#state;
     const match =
       role.kind === 'leader'
         ? Object.fromEntries([
@@ -148,6 +175,8 @@ export class Raft {
       lastIndex: log.lastIndex,
       commitIndex: log.commitIndex,
       appliedIndex: log.appliedIndex,
+      baseIndex: log.baseIndex,
+      snapshotIndex: snapshot?.index ?? 0,
       recovering,
       match,
     };
@@ -186,6 +215,9 @@ export class Raft {
       case 'appendAnswer':
         onAppendAnswer(state, message);
         break;
+      case 'snapshotOffer':
+        onSnapshotOffer(state, message);
+        break;
     }
   }
 
@@ -205,6 +237,7 @@ export class Raft {
         if (message.term >= state.term && isLoyal(state)) return false;
         break;
       case 'append':
+      case 'snapshotOffer':
         if (message.term < state.term) {
           this.#refuseStaleLeader(message.from, message.sentAt);
           return false;
@@ -237,10 +270,12 @@ export class Raft {
 
   #takeWrite(): Persist | undefined {
     const state = this.#state;
+    // A snapshot to install shows in the log as something to remove.
     if (state.hardStateSequence !== Infinity && !state.log.hasUnhanded()) return undefined;
     state.sequence++;
     if (state.hardStateSequence === Infinity) state.hardStateSequence = state.sequence;
     const { truncateFrom, entries } = state.log.handOver(state.sequence);
-    return { sequence: state.sequence, hardState: hardStateOf(state), truncateFrom, entries };
+    const { sequence, install: snapshot } = state;
+    return { sequence, hardState: hardStateOf(state), snapshot, truncateFrom, entries };
   }
 }

@@ -50,11 +50,14 @@ export function propose(state: State, payloads: readonly Uint8Array[]): Proposed
 export function sendAppends(state: State): void {
   if (state.role.kind !== 'leader') return;
   for (const progress of state.role.progress.values()) {
+    if (progress.nextIndex <= state.log.baseIndex) progress.pace = { kind: 'outOfLog' };
     while (progress.nextIndex <= state.log.lastIndex && mayStream(progress, state.options)) {
       const entries = state.log.slice(progress.nextIndex, state.options.messageBytesMax);
       sendAppend(state, progress, entries);
     }
-    if (state.now >= heartbeatDueAt(state, progress)) sendAppend(state, progress, []);
+    if (state.now < heartbeatDueAt(state, progress)) continue;
+    if (progress.pace.kind === 'outOfLog') sendSnapshotOffer(state, progress);
+    else sendAppend(state, progress, []);
   }
 }
 
@@ -130,8 +133,7 @@ function heartbeatDueAt(state: State, progress: Progress): number {
 }
 
 function sendAppend(state: State, progress: Progress, entries: readonly Entry[]): void {
-  const previousIndex = Math.max(progress.nextIndex - 1, state.log.snapshotIndex);
-  if (progress.nextIndex <= state.log.snapshotIndex) progress.pace = { kind: 'outOfLog' };
+  const previousIndex = progress.nextIndex - 1;
   const previousTerm = state.log.termAt(previousIndex);
   assert(previousTerm !== undefined, `no term for ${previousIndex}`);
   const last = entries.at(-1);
@@ -162,6 +164,17 @@ function sendAppend(state: State, progress: Progress, entries: readonly Entry[])
     // C3: entries go out while our own write of them is under way; the term was on disk before we were elected.
     'nothing',
   );
+}
+
+/** C15: what the peer lacks is in the snapshot; its driver pulls it. Its answers tell when it is in reach again. */
+function sendSnapshotOffer(state: State, progress: Progress): void {
+  const { snapshot, now, options, term } = state;
+  assert(snapshot !== undefined, 'a compacted log has a snapshot');
+  progress.lastSentAt = now;
+  progress.toldCommitIndex = snapshot.index;
+  const { index, term: snapshotTerm } = snapshot;
+  const addressed = { from: options.self, to: progress.peer, term };
+  send(state, { kind: 'snapshotOffer', ...addressed, index, snapshotTerm, sentAt: now }, 'nothing');
 }
 
 /**

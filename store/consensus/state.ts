@@ -1,7 +1,17 @@
 import { isVoter } from './quorum.ts';
 import { Log } from './log.ts';
 import type { Progress } from './progress.ts';
-import type { HardState, Message, NodeId, RaftOptions, Restored, Standing, Vote } from './types.ts';
+import type {
+  HardState,
+  Message,
+  NodeId,
+  RaftOptions,
+  Restored,
+  SnapshotMark,
+  Standing,
+  Vote,
+  WantedSnapshot,
+} from './types.ts';
 
 /**
  * The state that the rules in this folder share, and the two moves every rule may make: change term or role,
@@ -32,6 +42,8 @@ export interface State {
   readonly options: RaftOptions;
   readonly random: () => number;
   readonly log: Log;
+  /** The newest one that is on disk: what this node offers when it leads. */
+  snapshot: SnapshotMark | undefined;
   /** The `now` of the latest event. */
   now: number;
   term: number;
@@ -46,8 +58,11 @@ export interface State {
   persistedSequence: number;
   /** The write that makes the present hard state durable; Infinity while it is not handed out. */
   hardStateSequence: number;
+  /** For the next `Ready`. */
   sendNow: Message[];
   sendAfterPersist: Message[];
+  install: SnapshotMark | undefined;
+  wantedSnapshot: WantedSnapshot | undefined;
 }
 
 export function newState(
@@ -60,6 +75,7 @@ export function newState(
     options,
     random: dependencies.random,
     log: new Log(restored),
+    snapshot: restored.snapshot,
     now,
     term: restored.hardState.term,
     votedFor: restored.hardState.votedFor,
@@ -72,6 +88,8 @@ export function newState(
     hardStateSequence: 0,
     sendNow: [],
     sendAfterPersist: [],
+    install: undefined,
+    wantedSnapshot: undefined,
   };
   resetElectionTimer(state);
   return state;

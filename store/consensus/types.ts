@@ -32,20 +32,32 @@ export interface HardState {
   readonly recovering: boolean;
 }
 
+/** A place in the log, and which of the entries that were ever proposed for it. Index 0 is before the first. */
+export interface Place {
+  readonly index: number;
+  readonly term: number;
+}
+
+/** How far a snapshot of the state machine goes, and who took part at that place. */
+export interface SnapshotMark extends Place {
+  readonly configuration: Configuration;
+}
+
 /** What was found on disk. A node that was never started has `emptyDisk`. */
 export interface Restored {
   readonly hardState: HardState;
-  /** The log ends here for whoever looks further back: entries up to `snapshotIndex` are compacted away. */
-  readonly snapshotIndex: number;
-  readonly snapshotTerm: number;
-  /** From `snapshotIndex + 1` on, without a gap. */
+  /** The newest snapshot that counts; the machine has been restored to it. Without one, it starts empty. */
+  readonly snapshot: SnapshotMark | undefined;
+  /** Entries up to here are compacted away. Never beyond the snapshot. */
+  readonly base: Place;
+  /** From `base.index + 1` on, without a gap, and at least to the snapshot. */
   readonly entries: readonly Entry[];
 }
 
 export const emptyDisk: Restored = {
   hardState: { term: 0, votedFor: undefined, commitIndex: 0, recovering: true },
-  snapshotIndex: 0,
-  snapshotTerm: 0,
+  snapshot: undefined,
+  base: { index: 0, term: 0 },
   entries: [],
 };
 
@@ -119,8 +131,21 @@ export type AppendOutcome =
       readonly lastIndex: number;
     };
 
-/** Snapshot transfer (`snapshot`, `snapshotAnswer`) and leadership transfer (`campaignNow`) will join these. */
-export type Message = PreVoteRequest | PreVoteAnswer | VoteRequest | VoteAnswer | Append | AppendAnswer;
+/**
+ * In place of a heartbeat, to a peer that needs entries which the leader has compacted away: everything up to
+ * `index` is decided, and the leader has a snapshot of it. Answered like an append, with how far this node is.
+ */
+export interface SnapshotOffer extends Addressed {
+  readonly kind: 'snapshotOffer';
+  readonly index: number;
+  readonly snapshotTerm: number;
+  /** As in an append. */
+  readonly sentAt: number;
+}
+
+/** Leadership transfer (`campaignNow`) will join these. */
+export type Message =
+  PreVoteRequest | PreVoteAnswer | VoteRequest | VoteAnswer | Append | AppendAnswer | SnapshotOffer;
 
 /** Every event carries `now`; it never goes backwards. */
 export type Event =
@@ -128,21 +153,47 @@ export type Event =
   | { readonly kind: 'message'; readonly now: number; readonly message: Message }
   /** Everything in `Ready.persist` up to this `sequence` is on disk (fsync). */
   | { readonly kind: 'persisted'; readonly now: number; readonly sequence: number }
-  /** The state machine has taken in everything up to `index`. */
-  | { readonly kind: 'applied'; readonly now: number; readonly index: number };
+  /** The state machine has taken in everything up to `index`, by entries or by a snapshot. */
+  | { readonly kind: 'applied'; readonly now: number; readonly index: number }
+  /**
+   * This node's own snapshot is on disk (fsync), and so is the log up to it. From here on it is what a leader
+   * offers, and the entries up to `compactTo` (<= mark.index) are forgotten; ignored when a newer one counts.
+   */
+  | {
+      readonly kind: 'snapshotTaken';
+      readonly now: number;
+      readonly mark: SnapshotMark;
+      readonly compactTo: number;
+    }
+  /**
+   * A snapshot that another node had is on disk (fsync), whole and verified. It comes back as `Ready.install` and
+   * in a write that makes it count; or not, when the log has got that far meanwhile and it is not needed.
+   */
+  | { readonly kind: 'snapshotFetched'; readonly now: number; readonly mark: SnapshotMark };
 
 /** One atomic, synced write. Writes take effect in the order of `sequence`. */
 export interface Persist {
   readonly sequence: number;
   readonly hardState: HardState;
+  /**
+   * This fetched snapshot counts from this write on, and is the new base of the log: whatever is stored up to its
+   * index is void (it may be removed later), what is stored after it goes with `truncateFrom`.
+   */
+  readonly snapshot: SnapshotMark | undefined;
   /** Remove every stored entry from this index on, before adding `entries`. */
   readonly truncateFrom: number | undefined;
   readonly entries: readonly Entry[];
 }
 
+/** A snapshot that this node needs, and who offers it. Said again with every offer. */
+export interface WantedSnapshot extends Place {
+  readonly from: NodeId;
+}
+
 /**
- * What the driver must do, in this order: start `persist`; send `sendNow`; hand `committed` to the state
- * machine; and once this and every earlier persist is done, step `persisted`, then send `sendAfterPersist`.
+ * What the driver must do, in this order: start `persist`; send `sendNow`; replace the state machine by `install`;
+ * hand `committed` to it; and once this and every earlier persist is done, step `persisted`, then send
+ * `sendAfterPersist`. Whatever the machine has taken in, it says by `applied`.
  */
 export interface Ready {
   readonly persist: Persist | undefined;
@@ -150,8 +201,12 @@ export interface Ready {
   readonly sendNow: readonly Message[];
   /** Promises what is on its way to disk: must not leave before, or a crash would break the promise. */
   readonly sendAfterPersist: readonly Message[];
+  /** The fetched snapshot that takes the place of everything up to its index. */
+  readonly install: SnapshotMark | undefined;
   /** Newly decided, in order, each once. */
   readonly committed: readonly Entry[];
+  /** Fetch this, and step `snapshotFetched`. A newer one replaces it: what is offered is what there is. */
+  readonly wantedSnapshot: WantedSnapshot | undefined;
 }
 
 export type Proposed =
@@ -190,6 +245,10 @@ export interface RaftStatus {
   readonly lastIndex: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
+  /** Entries up to here are compacted away. */
+  readonly baseIndex: number;
+  /** How far the newest snapshot goes; 0 without one. */
+  readonly snapshotIndex: number;
   readonly recovering: boolean;
   /** On the leader: per member, the last index it is known to hold on disk. */
   readonly match: Readonly<Record<NodeId, number>>;

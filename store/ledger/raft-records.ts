@@ -116,7 +116,7 @@ export async function readLog(disk: Disk): Promise<Restored> {
   if (lastTerm > hardState.term) {
     throw new LogDamagedError(`it holds an entry of term ${lastTerm}, and the term is ${hardState.term}`);
   }
-  return { hardState, snapshotIndex: 0, snapshotTerm: 0, entries };
+  return { ...emptyDisk, hardState, entries };
 }
 
 async function readEntries(disk: Disk): Promise<readonly Entry[]> {

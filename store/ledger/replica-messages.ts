@@ -15,6 +15,7 @@ const opcode = {
   append: 5,
   accepted: 6,
   rejected: 7,
+  snapshotOffer: 8,
 } as const;
 
 /** Their places are their codes on the wire: append only. */
@@ -42,6 +43,8 @@ export function encodeMessage(message: Message): Uint8Array {
         message.sentAt,
         encodeEntries(message.entries),
       ]);
+    case 'snapshotOffer':
+      return pack([opcode.snapshotOffer, term, message.index, message.snapshotTerm, message.sentAt]);
     case 'appendAnswer': {
       const { outcome, sentAt } = message;
       const standing = standings.indexOf(message.standing);
@@ -104,6 +107,12 @@ export function decodeMessage(from: NodeId, to: NodeId, bytes: Uint8Array): Mess
         sentAt,
         entries,
       };
+    }
+    case opcode.snapshotOffer: {
+      const [index, snapshotTerm, sentAt] = rest;
+      if (!isCount(index) || !isCount(snapshotTerm) || !isTime(sentAt)) return undefined;
+      if (index === 0 || snapshotTerm > term) return undefined;
+      return { kind: 'snapshotOffer', ...addressed, index, snapshotTerm, sentAt };
     }
     case opcode.accepted:
     case opcode.rejected: {

@@ -10,6 +10,7 @@ import {
   type Restored,
 } from '../../store/consensus/index.ts';
 import { integerBetween, seededRandom } from '../support/random.ts';
+import { stored } from './disk-image.ts';
 
 /**
  * A whole cluster of consensus cores in one process, in virtual time, driven by one seed. Disks are slow and
@@ -316,8 +317,7 @@ export class Cluster {
   }
 
   #store(node: Node, persist: Persist): void {
-    const entries = mergeWrite([...node.disk.entries], persist, node.disk.snapshotIndex);
-    node.disk = { ...node.disk, hardState: persist.hardState, entries };
+    node.disk = stored(node.disk, persist);
     for (const entry of persist.entries) {
       const key = entry.index * 1_000_000 + entry.term;
       const holders = this.#onDisk.get(key) ?? new Set();

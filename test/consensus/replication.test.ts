@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { emptyDisk } from '../../store/consensus/index.ts';
 import { among, from, Stage, to } from './stage.ts';
 
 const fresh = { term: 1, log: [1] };
@@ -269,12 +270,7 @@ describe('restart', () => {
     stage.elect('n1');
     stage.propose('n1', 'a', 'b');
     stage.deliver();
-    stage.actor('n3').disk = {
-      hardState: { term: 0, votedFor: undefined, commitIndex: 0, recovering: true },
-      snapshotIndex: 0,
-      snapshotTerm: 0,
-      entries: [],
-    };
+    stage.actor('n3').disk = emptyDisk;
     stage.restart('n3');
     stage.pass(50);
     stage.tick('n1');

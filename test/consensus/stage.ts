@@ -4,11 +4,14 @@ import {
   type Entry,
   type Message,
   type NodeId,
+  type Configuration,
   type Persist,
   type RaftOptions,
   type Restored,
+  type WantedSnapshot,
 } from '../../store/consensus/index.ts';
 import { testOptions } from './cluster.ts';
+import { compacted, stored } from './disk-image.ts';
 
 /**
  * A few cores on a stage, moved by hand: nothing is delivered, written or ticked but by the test. What happens
@@ -22,6 +25,8 @@ interface Actor {
   /** Messages that wait for a write, with its sequence. */
   readonly waiting: { readonly sequence: number; readonly message: Message }[];
   readonly applied: string[];
+  /** What the node wants fetched, if anything. */
+  wanted: WantedSnapshot | undefined;
 }
 
 /** A log and a term to start from: terms of the entries, in order. */
@@ -57,8 +62,9 @@ export class Stage {
       ...options,
     };
     for (const [id, past] of Object.entries(cast)) {
-      const disk = restoredFrom(past);
-      this.actors.set(id, { raft: this.#create(id, disk), disk, writes: [], waiting: [], applied: [] });
+      const disk = restoredFrom(past, this.#options.configuration);
+      const raft = this.#create(id, disk);
+      this.actors.set(id, { raft, disk, writes: [], waiting: [], applied: [], wanted: undefined });
     }
   }
 
@@ -116,11 +122,31 @@ export class Stage {
     const actor = this.actor(id);
     const write = actor.writes.shift();
     if (write === undefined) throw new Error(`${id} writes nothing`);
-    actor.disk = { ...actor.disk, hardState: write.hardState, entries: merged(actor.disk, write) };
+    actor.disk = stored(actor.disk, write);
     actor.raft.step({ kind: 'persisted', now: this.now, sequence: write.sequence });
     const released = actor.waiting.filter(({ sequence }) => sequence <= write.sequence);
     actor.waiting.splice(0, released.length);
     this.mail.push(...released.map(({ message }) => message));
+    this.#turn(id);
+  }
+
+  /** `id` takes a snapshot of all that it has applied, and forgets the log up to `compactTo`. */
+  takeSnapshot(id: NodeId, compactTo?: number): void {
+    const actor = this.actor(id);
+    const mark = actor.raft.markAt(actor.raft.status().appliedIndex);
+    const base = actor.raft.placeAt(compactTo ?? mark.index);
+    if (base === undefined) throw new Error(`${id} has no entry ${compactTo}`);
+    actor.disk = compacted(actor.disk, mark, base);
+    actor.raft.step({ kind: 'snapshotTaken', now: this.now, mark, compactTo: base.index });
+    this.#turn(id);
+  }
+
+  /** The snapshot that `id` wants has arrived, as its owner had it when this was called. */
+  fetchSnapshot(id: NodeId): void {
+    const { wanted } = this.actor(id);
+    const mark = wanted === undefined ? undefined : this.actor(wanted.from).disk.snapshot;
+    if (mark === undefined) throw new Error(`${id} wants no snapshot that anyone has`);
+    this.raft(id).step({ kind: 'snapshotFetched', now: this.now, mark });
     this.#turn(id);
   }
 
@@ -130,6 +156,7 @@ export class Stage {
     actor.writes.length = 0;
     actor.waiting.length = 0;
     actor.applied.length = 0;
+    actor.wanted = undefined;
     actor.raft = this.#create(id, actor.disk);
     this.#turn(id);
   }
@@ -168,8 +195,11 @@ export class Stage {
     const sequence = actor.writes.at(-1)?.sequence ?? 0;
     actor.waiting.push(...ready.sendAfterPersist.map((message) => ({ sequence, message })));
     this.mail.push(...ready.sendNow);
+    if (ready.install !== undefined)
+      actor.applied.push(`snapshot ${ready.install.index}@${ready.install.term}`);
     actor.applied.push(...ready.committed.map(describeEntry));
-    const last = ready.committed.at(-1);
+    actor.wanted = ready.wantedSnapshot ?? actor.wanted;
+    const last = ready.committed.at(-1) ?? ready.install;
     if (last !== undefined && !this.slowMachines.has(id)) {
       actor.raft.step({ kind: 'applied', now: this.now, index: last.index });
     }
@@ -177,30 +207,24 @@ export class Stage {
   }
 }
 
-function restoredFrom(past: Past): Restored {
-  const snapshotIndex = past.snapshot?.index ?? 0;
+function restoredFrom(past: Past, configuration: Configuration): Restored {
+  const base = past.snapshot ?? emptyDisk.base;
   return {
-    ...emptyDisk,
-    snapshotIndex,
-    snapshotTerm: past.snapshot?.term ?? 0,
+    snapshot: past.snapshot && { ...past.snapshot, configuration },
+    base,
     hardState: {
       term: past.term,
       votedFor: past.votedFor,
-      commitIndex: past.commitIndex ?? snapshotIndex,
+      commitIndex: past.commitIndex ?? base.index,
       recovering: past.recovering ?? false,
     },
     entries: past.log.map((term, offset) => ({
-      index: snapshotIndex + offset + 1,
+      index: base.index + offset + 1,
       term,
       kind: 'command',
       data: new TextEncoder().encode(`old ${offset + 1}`),
     })),
   };
-}
-
-function merged(disk: Restored, write: Persist): readonly Entry[] {
-  const keep = write.truncateFrom === undefined ? Infinity : write.truncateFrom - 1 - disk.snapshotIndex;
-  return [...disk.entries.slice(0, keep), ...write.entries];
 }
 
 function describeEntry(entry: Entry): string {
@@ -222,6 +246,8 @@ export function describeMessage(message: Message): string {
       const entries = message.entries.map(describeEntry).join(', ');
       return `${head} after ${message.previousIndex}@${message.previousTerm} [${entries}] commit ${message.commitIndex}`;
     }
+    case 'snapshotOffer':
+      return `${head} ${message.index}@${message.snapshotTerm}`;
     case 'appendAnswer': {
       const { outcome } = message;
       return outcome.kind === 'accepted'

@@ -30,6 +30,7 @@ test('what is read is what was written last, whatever was replaced on the way', 
       );
       const persist: Persist = {
         sequence,
+        snapshot: undefined,
         truncateFrom,
         entries: added,
         hardState: {
@@ -52,9 +53,12 @@ test('a log of many pages is read whole', async () => {
   const disk = new MemoryDisk().open(new VirtualClock());
   const entries = Array.from({ length: 2_500 }, (_, place) => entry(place + 1, 1, 1));
   const hardState = { term: 1, votedFor: undefined, commitIndex: 2_500, recovering: false };
-  await disk.write(operationsOf({ sequence: 1, truncateFrom: undefined, entries, hardState }, 0), {
-    sync: true,
-  });
+  await disk.write(
+    operationsOf({ sequence: 1, snapshot: undefined, truncateFrom: undefined, entries, hardState }, 0),
+    {
+      sync: true,
+    },
+  );
   expect((await readLog(disk)).entries).toHaveLength(2_500);
 });
 
@@ -74,6 +78,7 @@ test('every message survives the wire, and what is cut short or bent does not ge
     { kind: 'preVoteAnswer', ...addressed, vote: 'refused' },
     { kind: 'voteRequest', ...addressed, lastIndex: 2 ** 40, lastTerm: 6 },
     { kind: 'voteAnswer', ...addressed, vote: 'recovering' },
+    { kind: 'snapshotOffer', ...addressed, index: 2 ** 40, snapshotTerm: 7, sentAt: 0.25 },
     { ...append, entries: [] },
     { ...append, entries: [entry(5, 2, 0), entry(6, 7, 3_000)] },
     {
