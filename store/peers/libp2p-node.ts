@@ -11,9 +11,11 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { tcp } from '@libp2p/tcp';
 import { yamux } from '@libp2p/yamux';
 import { createLibp2p } from 'libp2p';
+import { invariant } from '../environment.ts';
 import { announcementId } from './announcements.ts';
 import type { Identity } from './identity.ts';
-import { multiaddrOf, type Address } from './members.ts';
+import { multiaddrOf } from './members.ts';
+import type { Address } from './port.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -70,4 +72,14 @@ export async function createPeersLibp2p(
     },
   });
   return node;
+}
+
+/**
+ * The peers that gossip sends everything to at first hand, by peer id; to be changed in place. Gossipsub reads the
+ * set anew at each use, and takes the list only once, so a member that joins later is put in here.
+ */
+export function directPeersOf(node: PeersLibp2p): Set<string> {
+  const gossip: GossipSub & { readonly direct?: unknown } = node.services.gossip;
+  invariant(gossip.direct instanceof Set, 'gossipsub keeps its direct peers in a set');
+  return gossip.direct as Set<string>;
 }

@@ -1,5 +1,5 @@
 /**
- * The list of members as the links need it: names, peer ids, addresses, and who dials whom. Two nodes that
+ * The list of members as the links need it, now: names, peer ids, addresses, and who dials whom. Two nodes that
  * dial each other end with two connections, and closing either leaves gossip working one way only; so of each
  * pair exactly one dials, the one with the lower peer id.
  */
@@ -7,18 +7,9 @@ import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr, type Multiaddr } from '@multiformats/multiaddr';
 import { isIP, isIPv6 } from 'node:net';
 import type { NodeId } from '../environment.ts';
+import type { Address, Member } from './port.ts';
 
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-export interface Member {
-  readonly id: NodeId;
-  readonly peerId: string;
-  /** Where the others reach it. The host is a name or an IP address. */
-  readonly address: Address;
-}
+export type { Address, Member };
 
 export type MembersErrorCode = 'MEMBERS_INVALID' | 'IDENTITY_MISMATCH';
 
@@ -32,10 +23,18 @@ export class MembersError extends Error {
   }
 }
 
+/** What one list of members becomes once another takes its place. */
+export interface MembersChange {
+  readonly added: readonly Member[];
+  /** Left out, or the holder of another key now. */
+  readonly removed: readonly Member[];
+}
+
 export class Members {
-  readonly #self: Member;
-  readonly #others: ReadonlyMap<NodeId, Member>;
-  readonly #byPeerId: ReadonlyMap<string, NodeId>;
+  readonly #self: NodeId;
+  readonly #peerId: string;
+  #others: ReadonlyMap<NodeId, Member> = new Map();
+  #byPeerId: ReadonlyMap<string, NodeId> = new Map();
 
   /** `members` holds `self` too; its peer id must be `peerId`, that of this node's key. Throws MembersError. */
   constructor(options: {
@@ -43,27 +42,31 @@ export class Members {
     readonly peerId: string;
     readonly members: readonly Member[];
   }) {
-    const self = options.members.find((member) => member.id === options.self);
-    if (self === undefined) {
+    this.#self = options.self;
+    this.#peerId = options.peerId;
+    if (!options.members.some((member) => member.id === options.self)) {
       throw new MembersError('MEMBERS_INVALID', `this node, ${options.self}, is not in the list of members`);
     }
-    if (self.peerId !== options.peerId) {
-      throw new MembersError(
-        'IDENTITY_MISMATCH',
-        `the members list says that ${self.id} is ${self.peerId}, but this node's key is ${options.peerId}`,
-      );
-    }
-    const others = options.members.filter((member) => member !== self);
-    for (const member of others) checkMember(member);
-    this.#self = self;
+    this.replace(options.members);
+  }
+
+  /**
+   * Takes `members` for the list from now on. Without this node in it, this node is nobody's peer and nobody is
+   * its own. Throws MembersError, and keeps the old list.
+   */
+  replace(members: readonly Member[]): MembersChange {
+    this.#check(members);
+    const isMember = members.some(({ id }) => id === this.#self);
+    const others = isMember ? members.filter(({ id }) => id !== this.#self) : [];
+    const before = this.#others;
     this.#others = new Map(others.map((member) => [member.id, member]));
     this.#byPeerId = new Map(others.map((member) => [member.peerId, member.id]));
-    if (this.#others.size !== others.length || this.#others.has(self.id)) {
-      throw new MembersError('MEMBERS_INVALID', 'two members have the same id');
-    }
-    if (this.#byPeerId.size !== others.length || this.#byPeerId.has(self.peerId)) {
-      throw new MembersError('MEMBERS_INVALID', 'two members have the same peer id');
-    }
+    const isIn = (list: ReadonlyMap<NodeId, Member>, { id, peerId }: Member): boolean =>
+      list.get(id)?.peerId === peerId;
+    return {
+      added: others.filter((member) => !isIn(before, member)),
+      removed: [...before.values()].filter((member) => !isIn(this.#others, member)),
+    };
   }
 
   /** Everyone but this node. */
@@ -82,7 +85,24 @@ export class Members {
 
   /** Whether this node dials the holder of `peerId`. The other side comes to the opposite answer. */
   dials(peerId: string): boolean {
-    return this.#self.peerId < peerId;
+    return this.#peerId < peerId;
+  }
+
+  #check(members: readonly Member[]): void {
+    const self = members.find(({ id }) => id === this.#self);
+    if (self !== undefined && self.peerId !== this.#peerId) {
+      throw new MembersError(
+        'IDENTITY_MISMATCH',
+        `the members list says that ${self.id} is ${self.peerId}, but this node's key is ${this.#peerId}`,
+      );
+    }
+    for (const member of members) if (member !== self) checkMember(member);
+    if (new Set(members.map(({ id }) => id)).size !== members.length) {
+      throw new MembersError('MEMBERS_INVALID', 'two members have the same id');
+    }
+    if (new Set(members.map(({ peerId }) => peerId)).size !== members.length) {
+      throw new MembersError('MEMBERS_INVALID', 'two members have the same peer id');
+    }
   }
 }
 

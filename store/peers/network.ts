@@ -5,6 +5,7 @@
  * 1. At most one link per member exists; a new connection of a member ends the old one first.
  * 2. Reachability handlers hear strictly alternating up and down per member.
  * 3. What a handler throws is logged and goes no further.
+ * 4. Only who is a member now has a link: who is taken off the list loses it in the same moment.
  */
 import type { Connection, Stream } from '@libp2p/interface';
 import type { Cancel, Environment, NodeId } from '../environment.ts';
@@ -12,10 +13,10 @@ import { Announcements } from './announcements.ts';
 import { encodeFrame, type Frame } from './frame.ts';
 import { createGater } from './gater.ts';
 import { peerIdOf, type Identity } from './identity.ts';
-import { createPeersLibp2p, type PeersLibp2p } from './libp2p-node.ts';
+import { createPeersLibp2p, directPeersOf, type PeersLibp2p } from './libp2p-node.ts';
 import { lanes, Link, protocolOf, type LinkLimits } from './link.ts';
-import { Members, multiaddrOf, type Address, type Member } from './members.ts';
-import { RequestError, type Lane, type Network } from './port.ts';
+import { Members, multiaddrOf } from './members.ts';
+import { RequestError, type Address, type Lane, type Member, type MemberNetwork } from './port.ts';
 import { Requests, type RequestHandler, type RequestLimits } from './requests.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -51,7 +52,7 @@ export interface NetworkOptions {
   readonly limits?: Partial<NetworkLimits>;
 }
 
-export interface PeersNetwork extends Network {
+export interface PeersNetwork extends MemberNetwork {
   readonly peerId: string;
   /** Where this node really listens. */
   readonly listening: Address;
@@ -103,7 +104,6 @@ type ReachabilityHandler = (peer: NodeId, reachable: boolean) => void;
 
 class Libp2pNetwork implements IdleNetwork {
   readonly self: NodeId;
-  readonly peers: readonly NodeId[];
   readonly peerId: string;
   readonly #listen: Address;
   readonly #limits: NetworkLimits;
@@ -169,7 +169,6 @@ class Libp2pNetwork implements IdleNetwork {
     this.#supervisor = dependencies.supervisor;
     this.#node = node;
     this.peerId = node.peerId.toString();
-    this.peers = members.others.map((member) => member.id);
     this.#requests = new Requests({ limits: options.limits }, environment);
     this.#announcements = new Announcements(
       { self: options.self },
@@ -205,6 +204,27 @@ class Libp2pNetwork implements IdleNetwork {
       .map((address) => address.getComponents().find(({ name }) => name === 'tcp')?.value)
       .find((value) => value !== undefined);
     return { host: this.#listen.host, port: port === undefined ? this.#listen.port : Number(port) };
+  }
+
+  get peers(): readonly NodeId[] {
+    return this.#members.others.map(({ id }) => id);
+  }
+
+  setMembers(members: readonly Member[]): void {
+    const { added, removed } = this.#members.replace(members);
+    const direct = directPeersOf(this.#node);
+    for (const { id, peerId } of removed) {
+      direct.delete(peerId);
+      this.#supervisor.remove(id);
+      this.#links.get(id)?.close('it is no member any more');
+    }
+    for (const { id, peerId } of added) {
+      direct.add(peerId);
+      if (this.#members.dials(peerId)) this.#supervisor.add(id);
+    }
+    if (added.length + removed.length === 0) return;
+    const idsOf = (list: readonly Member[]): readonly NodeId[] => list.map(({ id }) => id);
+    this.#environment.log.info({ added: idsOf(added), removed: idsOf(removed) }, 'members changed');
   }
 
   send(to: NodeId, channel: string, payload: Uint8Array, lane: Lane = 'fast'): boolean {

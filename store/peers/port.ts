@@ -22,9 +22,22 @@ export class RequestError extends Error {
   }
 }
 
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Member {
+  readonly id: NodeId;
+  /** Its public key, as libp2p writes it: who connects is known by this, not by its name. */
+  readonly peerId: string;
+  /** Where the others reach it. The host is a name or an IP address. */
+  readonly address: Address;
+}
+
 export interface Network {
   readonly self: NodeId;
-  /** All other members, reachable or not. */
+  /** All other members, reachable or not, as of the latest `setMembers`. */
   readonly peers: readonly NodeId[];
 
   /**
@@ -53,4 +66,14 @@ export interface Network {
   reachable(peer: NodeId): boolean;
   /** Told at each change of reachability, and once per already reachable peer on subscribing. */
   onReachability(handler: (peer: NodeId, reachable: boolean) => void): Cancel;
+}
+
+/** The network for whoever says who the members are; the parts that only use it see a `Network`. */
+export interface MemberNetwork extends Network {
+  /**
+   * Replaces the list of members. Who is added is dialled and let in; the link of who is left out, or has another
+   * peer id now, ends at once, and nothing of it is heard any more. A list without this node ends all links.
+   * Throws MembersError, and changes nothing, when the list cannot work.
+   */
+  setMembers(members: readonly Member[]): void;
 }

@@ -96,7 +96,7 @@ export class Requests {
       cancelTimeout();
       reject(new RequestError('UNREACHABLE', peer, 'the link ended'));
     }
-    pending.clear();
+    this.#pending.delete(peer);
   }
 
   /** Takes a frame of kind request, response or failure; answers go to `offer`. Never throws. */
@@ -142,7 +142,9 @@ export class Requests {
       this.#log.warn({ peer: from, channel, detail }, 'a request handler failed');
       refuse('REMOTE_ERROR', detail);
     } finally {
-      this.#running.set(from, (this.#running.get(from) ?? 1) - 1);
+      const left = (this.#running.get(from) ?? 1) - 1;
+      if (left === 0) this.#running.delete(from);
+      else this.#running.set(from, left);
     }
   }
 

@@ -1,10 +1,11 @@
 /**
- * Keeps trying to reach the members that this node has to dial, for ever. Owns when to dial, not the links:
- * it is told when one comes up or goes down.
+ * Keeps trying to reach the members that this node has to dial, for as long as they are members. Owns when to
+ * dial, not the links: it is told when one comes up or goes down.
  *
  * 1. At most one dial per member is under way, and none while its link stands.
  * 2. Pauses grow and are jittered, but stay about a second at most: a member that comes back is wanted at once.
  * 3. Only a link that came up resets the pauses: a peer that accepts and then closes is not hammered.
+ * 4. Who is taken off the list is not dialled again, and a dial that was under way comes to nothing.
  */
 import type { Cancel, Clock, Log, NodeId, Random } from '../environment.ts';
 
@@ -37,24 +38,37 @@ export interface SupervisorDependencies {
 
 export class Supervisor {
   readonly #dependencies: SupervisorDependencies;
-  readonly #targets: ReadonlyMap<NodeId, Target>;
+  readonly #targets = new Map<NodeId, Target>();
+  #running = false;
 
   constructor(options: { readonly peers: readonly NodeId[] }, dependencies: SupervisorDependencies) {
     this.#dependencies = dependencies;
-    this.#targets = new Map(
-      options.peers.map((peer) => [peer, { peer, failures: 0, state: { kind: 'stopped' } }]),
-    );
+    for (const peer of options.peers) this.add(peer);
   }
 
   start(): void {
+    this.#running = true;
     for (const target of this.#targets.values()) this.#dialSoon(target);
   }
 
   stop(): void {
-    for (const target of this.#targets.values()) {
-      if (target.state.kind === 'paused') target.state.cancel();
-      target.state = { kind: 'stopped' };
-    }
+    this.#running = false;
+    for (const target of this.#targets.values()) stopTarget(target);
+  }
+
+  /** Has no effect on who is there already. */
+  add(peer: NodeId): void {
+    if (this.#targets.has(peer)) return;
+    const target: Target = { peer, failures: 0, state: { kind: 'stopped' } };
+    this.#targets.set(peer, target);
+    if (this.#running) this.#dialSoon(target);
+  }
+
+  remove(peer: NodeId): void {
+    const target = this.#targets.get(peer);
+    if (target === undefined) return;
+    stopTarget(target);
+    this.#targets.delete(peer);
   }
 
   dialing(peer: NodeId): boolean {
@@ -111,4 +125,9 @@ export class Supervisor {
     this.#dependencies.log.debug({ peer: target.peer, failures: target.failures, reason }, 'dial failed');
     this.#dialSoon(target);
   }
+}
+
+function stopTarget(target: Target): void {
+  if (target.state.kind === 'paused') target.state.cancel();
+  target.state = { kind: 'stopped' };
 }

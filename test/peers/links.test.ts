@@ -205,6 +205,66 @@ describe('a link', () => {
   });
 });
 
+describe('a list that changes', () => {
+  const listed = (cluster: PeersCluster, ...ids: readonly string[]) =>
+    cluster.members.filter(({ id }) => ids.includes(id));
+
+  test('follows a member to another address, whichever side dials', async () => {
+    const cluster = await clusterOf('a', 'b');
+    await cluster.open('a', 'b');
+    await cluster.connected();
+    for (const id of cluster.byDialer) {
+      const other = id === 'a' ? 'b' : 'a';
+      await cluster.close(id);
+      cluster.move(id, await freePort());
+      cluster.network(other).setMembers(cluster.members);
+      await cluster.open(id);
+      await cluster.connected();
+    }
+  });
+
+  test('whose member has another key now lets that one in, and the old one no longer', async () => {
+    const cluster = await clusterOf('a', 'b');
+    await cluster.open('a', 'b');
+    await cluster.connected();
+    const changes: boolean[] = [];
+    cluster.network('a').onReachability((_, is) => changes.push(is));
+    const identity = await createIdentity();
+    const members = cluster.members.map((member) =>
+      member.id === 'b' ? { ...member, peerId: peerIdOf(identity) } : member,
+    );
+    cluster.network('a').setMembers(members);
+    expect(cluster.network('a').reachable('b')).toBe(false);
+    await cluster.close('b');
+    const listen = { host: '127.0.0.1', port: cluster.port('b') };
+    const successor = await openNetwork(
+      { self: 'b', identity, listen, members },
+      { environment: realEnvironment() },
+    );
+    cleanups.push(() => successor.close());
+    await eventually(() => successor.reachable('a'), { withinMs: 10_000, what: 'the new b is let in' });
+    await reachable(cluster, 'a', 'b', true, 10_000);
+    expect(changes).toEqual([true, false, true]);
+  });
+
+  test('lets a newcomer in only once it is listed, and refuses a list that cannot work', async () => {
+    const cluster = await clusterOf('a', 'b', 'c');
+    await cluster.open('a', 'b');
+    for (const id of ['a', 'b']) cluster.network(id).setMembers(listed(cluster, 'a', 'b'));
+    await cluster.open('c');
+    for (const id of ['a', 'b']) cluster.network(id).onReachability((peer) => expect(peer).not.toBe('c'));
+    await eventually(() => cluster.network('a').reachable('b'), { withinMs: 10_000, what: 'a and b' });
+    for (const broken of [
+      [...cluster.members, ...cluster.members],
+      cluster.members.map((member) => ({ ...member, peerId: 'nobody' })),
+    ]) {
+      expect(() => cluster.network('a').setMembers(broken)).toThrow(MembersError);
+    }
+    expect(cluster.network('a').peers).toEqual(['b']);
+    expect(cluster.network('a').reachable('b')).toBe(true);
+  });
+});
+
 describe('starting and returning', () => {
   test('three members that start at the same moment connect, and gossip reaches all, every time', async () => {
     for (let round = 0; round < 6; round++) {

@@ -1,13 +1,15 @@
 /** What every Network must do: run against libp2p and against the simulator's network. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { NodeId } from '../../store/environment.ts';
-import { RequestError, type Network } from '../../store/peers/port.ts';
+import { RequestError, type Member, type MemberNetwork } from '../../store/peers/port.ts';
 
 export interface NetworkHarness {
   /** The network of a member's present life. */
-  network(id: NodeId): Network;
+  network(id: NodeId): MemberNetwork;
   stop(id: NodeId): Promise<void>;
   start(id: NodeId): Promise<void>;
+  /** All three, as each of them lists them at the start. */
+  members(): readonly Member[];
   /** Lets time pass until `condition` holds. */
   until(condition: () => boolean, what: string): Promise<void>;
   /** Lets time pass until `promise` settles. */
@@ -22,8 +24,8 @@ const text = (payload: Uint8Array): string => Buffer.from(payload).toString();
 export function describeNetwork(name: string, harnessOf: () => Promise<NetworkHarness>): void {
   describe(`${name} as a Network`, () => {
     let harness: NetworkHarness;
-    let a: Network;
-    let b: Network;
+    let a: MemberNetwork;
+    let b: MemberNetwork;
 
     beforeEach(async () => {
       harness = await harnessOf();
@@ -184,6 +186,57 @@ export function describeNetwork(name: string, harnessOf: () => Promise<NetworkHa
       await reaches('b<a:y', () => a.announce('news', bytes('y')));
       await reaches('a<b:z', () => harness.network('b').announce('news', bytes('z')));
       expect(heard.some((line) => line.startsWith('a<a'))).toBe(false);
+    });
+
+    test('ends the link of who is taken off the list, at once, and hears nothing of it any more', async () => {
+      const heard: string[] = [];
+      a.onMessage('x', (from, payload) => heard.push(`${from}:${text(payload)}`));
+      const changes: string[] = [];
+      a.onReachability((peer, reachable) => changes.push(`${peer}:${reachable}`));
+      await harness.until(() => a.reachable('c') && b.reachable('c'), 'all reach each other');
+      b.onRequest('mute', () => new Promise(() => undefined));
+      const asked = codeOf(a.request('b', 'mute', bytes(''), { timeoutMs: 2_000 }));
+      b.send('a', 'x', bytes('too late'));
+      a.setMembers(harness.members().filter(({ id }) => id !== 'b'));
+      expect(a.reachable('b')).toBe(false);
+      expect(a.peers).toEqual(['c']);
+      expect(changes).toContain('b:false');
+      expect(a.send('b', 'x', bytes(''))).toBe(false);
+      expect(await codeOf(a.request('b', 'mute', bytes(''), { timeoutMs: 200 }))).toBe('UNREACHABLE');
+      expect(['UNREACHABLE', 'TIMEOUT']).toContain(await asked);
+      await harness.until(() => !b.reachable('a'), 'b notices too');
+      // The others are not disturbed.
+      harness.network('c').send('a', 'x', bytes('still here'));
+      await harness.until(() => heard.length > 0, 'a frame of c arrives');
+      expect(heard).toEqual(['c:still here']);
+      expect(b.reachable('c')).toBe(true);
+    });
+
+    test('takes back who is listed again', async () => {
+      for (const who of ['a', 'b']) {
+        const network = harness.network(who);
+        const other = who === 'a' ? 'b' : 'a';
+        network.setMembers(harness.members().filter(({ id }) => id !== other));
+        await harness.until(() => !a.reachable('b') && !b.reachable('a'), 'the link is gone');
+        network.setMembers(harness.members());
+        await harness.until(() => a.reachable('b') && b.reachable('a'), 'they reach each other again');
+      }
+      b.onRequest('echo', async (_, payload) => payload);
+      expect(text(await harness.settled(a.request('b', 'echo', bytes('x'), { timeoutMs: 2_000 })))).toBe('x');
+      const heard: string[] = [];
+      a.onAnnouncement('news', (from) => heard.push(from));
+      await harness.until(() => {
+        b.announce('news', bytes('x'));
+        return heard.length > 0;
+      }, 'gossip finds its way again');
+    });
+
+    test('a list without itself leaves a node alone', async () => {
+      a.setMembers(harness.members().filter(({ id }) => id !== 'a'));
+      expect(a.peers).toEqual([]);
+      expect(a.reachable('b') || a.reachable('c')).toBe(false);
+      await harness.until(() => !b.reachable('a'), 'the others notice');
+      expect(b.peers).toContain('a');
     });
   });
 }

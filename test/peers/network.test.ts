@@ -15,6 +15,7 @@ describeNetwork('libp2p', async () => {
     network: (id) => cluster.network(id),
     stop: (id) => cluster.close(id),
     start: (id) => cluster.open(id),
+    members: () => cluster.members,
     until: (condition, what) => eventually(condition, { withinMs: 10_000, what }),
     settled: (promise) => promise,
     destroy: () => cluster.destroy(),
@@ -38,6 +39,7 @@ describeNetwork('the memory network', async () => {
     start: async (id) => {
       networks.set(id, world.join(id));
     },
+    members: () => ids.map((id) => ({ id, peerId: id, address: { host: id, port: 1 } })),
     until: (condition, what) => clock.until(condition, { withinMs: 10_000, what }),
     settled: (promise) => clock.resolve(promise, { withinMs: 10_000 }),
     destroy: async () => undefined,

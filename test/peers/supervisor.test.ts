@@ -79,4 +79,19 @@ describe('the supervisor', () => {
     expect(dials).toHaveLength(before);
     expect(supervisor.dialing('b')).toBe(false);
   });
+
+  test('dials who is added, and no longer who is removed, not even when that dial had begun', async () => {
+    let release: () => void = () => undefined;
+    const { clock, dials, supervisor } = world(() => new Promise((resolve) => (release = resolve)));
+    await clock.advance(100);
+    expect(dials).toHaveLength(1);
+    supervisor.remove('b');
+    expect(supervisor.dialing('b')).toBe(false);
+    release();
+    await clock.advance(60_000);
+    expect(dials).toHaveLength(1);
+    supervisor.add('b');
+    await clock.advance(100);
+    expect(dials).toHaveLength(2);
+  });
 });

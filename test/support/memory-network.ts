@@ -1,5 +1,5 @@
 import type { Cancel, Clock, NodeId, Random } from '../../store/environment.ts';
-import { RequestError, type Lane, type Network } from '../../store/peers/port.ts';
+import { RequestError, type Lane, type MemberNetwork } from '../../store/peers/port.ts';
 
 /**
  * A seeded network on a virtual clock that loses, delays, duplicates, reorders and partitions. It owns the
@@ -8,6 +8,7 @@ import { RequestError, type Lane, type Network } from '../../store/peers/port.ts
  * 1. A frame arrives at the incarnation of the peer that it was sent to, or nowhere: links break on restart.
  * 2. Without faults, frames of one sender, peer and lane arrive in order. `reorder` takes that away.
  * 3. A cut is noticed (`reachable` turns false, `send` returns false) unless it was made silently.
+ * 4. Two processes reach each other only while each lists the other as a member; at first all list all.
  */
 
 export interface NetworkFaults {
@@ -44,6 +45,8 @@ interface Endpoint {
   readonly reachability: Set<ReachabilityHandler>;
   /** As last told to the handlers. */
   readonly reachable: Set<NodeId>;
+  /** Whom this process lists besides itself. */
+  peers: readonly NodeId[];
   readonly lastArrivalAt: Map<string, number>;
   readonly inFlight: Map<string, number>;
 }
@@ -105,7 +108,7 @@ export class MemoryNetwork {
   }
 
   /** A new process of `id` takes part. */
-  join(id: NodeId): Network {
+  join(id: NodeId): MemberNetwork {
     this.leave(id);
     const endpoint: Endpoint = {
       id,
@@ -115,6 +118,7 @@ export class MemoryNetwork {
       announcements: new Map(),
       reachability: new Set(),
       reachable: new Set(),
+      peers: this.#members.filter((member) => member !== id),
       lastArrivalAt: new Map(),
       inFlight: new Map(),
     };
@@ -122,14 +126,20 @@ export class MemoryNetwork {
     this.#tellReachability();
     return {
       self: id,
-      peers: this.#members.filter((member) => member !== id),
+      get peers() {
+        return endpoint.peers;
+      },
+      setMembers: (members) => {
+        const isMember = members.some((member) => member.id === id);
+        endpoint.peers = isMember ? members.map((member) => member.id).filter((peer) => peer !== id) : [];
+        this.#tellReachability();
+      },
       send: (to, channel, payload, lane = 'fast') => this.#send(endpoint, to, channel, payload, lane),
       onMessage: (channel, handler) => register(endpoint.messages, channel, handler),
       request: (to, channel, payload, options) => this.#request(endpoint, to, channel, payload, options),
       onRequest: (channel, handler) => register(endpoint.requests, channel, handler),
       announce: (topic, payload) => {
-        for (const to of this.#members) {
-          if (to === id) continue;
+        for (const to of endpoint.peers) {
           this.#transmit(endpoint, to, 'bulk', payload, (target, bytes) => {
             this.#count(topic);
             target.announcements.get(topic)?.(id, bytes);
@@ -241,7 +251,7 @@ export class MemoryNetwork {
       from.inFlight.set(path, (from.inFlight.get(path) ?? 0) + 1);
       this.#clock.after(arrivesAt - now, () => {
         from.inFlight.set(path, (from.inFlight.get(path) ?? 1) - 1);
-        if (!target.alive || this.#cuts.has(`${from.id}>${to}`)) return;
+        if (!target.alive || !areMembers(from, target) || this.#cuts.has(`${from.id}>${to}`)) return;
         deliver(target, bytes);
       });
     }
@@ -250,10 +260,11 @@ export class MemoryNetwork {
 
   #tellReachability(): void {
     for (const endpoint of this.#endpoints.values()) {
-      for (const peer of this.#members) {
-        if (peer === endpoint.id) continue;
+      for (const peer of new Set([...endpoint.peers, ...endpoint.reachable])) {
+        const other = this.#endpoints.get(peer);
         const reachable =
-          this.#endpoints.has(peer) &&
+          other !== undefined &&
+          areMembers(endpoint, other) &&
           this.#cuts.get(`${endpoint.id}>${peer}`)?.noticed !== true &&
           this.#cuts.get(`${peer}>${endpoint.id}`)?.noticed !== true;
         if (reachable === endpoint.reachable.has(peer)) continue;
@@ -267,6 +278,10 @@ export class MemoryNetwork {
   #count(channel: string): void {
     this.delivered.set(channel, (this.delivered.get(channel) ?? 0) + 1);
   }
+}
+
+function areMembers(one: Endpoint, other: Endpoint): boolean {
+  return one.peers.includes(other.id) && other.peers.includes(one.id);
 }
 
 function register<Handler>(handlers: Map<string, Handler>, channel: string, handler: Handler): Cancel {

@@ -31,7 +31,7 @@ export function realEnvironment(lines: { level: string; message: string }[] = []
 }
 
 export class PeersCluster {
-  readonly members: readonly Member[];
+  #members: readonly Member[];
   readonly lines: { level: string; message: string }[] = [];
   readonly #identities: ReadonlyMap<NodeId, Identity>;
   readonly #networks = new Map<NodeId, PeersNetwork>();
@@ -42,7 +42,7 @@ export class PeersCluster {
     identities: ReadonlyMap<NodeId, Identity>,
     limits: Partial<NetworkLimits>,
   ) {
-    this.members = members;
+    this.#members = members;
     this.#identities = identities;
     this.#limits = limits;
   }
@@ -61,6 +61,17 @@ export class PeersCluster {
       });
     }
     return new PeersCluster(members, identities, limits);
+  }
+
+  get members(): readonly Member[] {
+    return this.#members;
+  }
+
+  /** Gives a member that is closed another port; who is open has to be told. */
+  move(id: NodeId, port: number): void {
+    this.#members = this.#members.map((member) =>
+      member.id === id ? { ...member, address: { ...member.address, port } } : member,
+    );
   }
 
   /** The ids, the one that dials first. */
