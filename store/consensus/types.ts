@@ -9,6 +9,11 @@ export type NodeId = string;
 export interface Configuration {
   readonly voters: readonly NodeId[];
   readonly observers: readonly NodeId[];
+  /**
+   * What the driver wants to find again wherever this configuration goes, in entries and in snapshots: who the
+   * members are and where they live. Opaque here, and given anew with each change.
+   */
+  readonly records?: string;
 }
 
 /** `noop` opens a leader's term. A `configuration` kind joins these when membership can change. */
