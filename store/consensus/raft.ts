@@ -39,7 +39,7 @@ import type {
 
 /**
  * One node's consensus: events in, `Ready` out. Owns the order of things: terms are compared before a message
- * is looked at, writes are numbered, and nothing leaves before what it promises (see DESIGN.md for C1 to C12).
+ * is looked at, writes are numbered, and nothing leaves before what it promises (see DESIGN.md for the C's).
  */
 export class Raft {
   readonly #state: State;

@@ -8,14 +8,18 @@ import {
   type RaftOptions,
   type Ready,
   type Restored,
+  type SnapshotMark,
+  type WantedSnapshot,
 } from '../../store/consensus/index.ts';
 import { integerBetween, seededRandom } from '../support/random.ts';
-import { stored } from './disk-image.ts';
+import { Checker, emptyState, nextState, termIn } from './checker.ts';
+import { compacted, stored } from './disk-image.ts';
 
 /**
  * A whole cluster of consensus cores in one process, in virtual time, driven by one seed. Disks are slow and
  * lose what was not written at a crash; the network loses, delays, duplicates and reorders; clocks run at
- * different speeds. After every step the promises of Raft are checked, so a run that ends is a run that held.
+ * different speeds. After every step the promises of Raft are checked (checker.ts), so a run that ends is a run
+ * that held.
  */
 
 export interface Faults {
@@ -44,6 +48,17 @@ export const testOptions = {
   uncommittedBytesMax: 8_192,
 } satisfies Partial<RaftOptions>;
 
+interface Snapshot {
+  readonly mark: SnapshotMark;
+  readonly state: number;
+}
+
+/** On its way to disk. */
+type Write =
+  | { readonly kind: 'core'; readonly persist: Persist; then: readonly Message[] }
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot; readonly keep: number }
+  | { readonly kind: 'fetched'; readonly snapshot: Snapshot };
+
 interface Node {
   readonly id: NodeId;
   readonly rate: number;
@@ -51,11 +66,17 @@ interface Node {
   /** Counts process lives: what an earlier life has scheduled is void. */
   life: number;
   disk: Restored;
-  /** On their way to disk, in order. */
-  writes: { readonly persist: Persist; readonly then: readonly Message[]; readonly life: number }[];
+  /** Whole ones on disk, oldest first. The newest that counts is named in `disk`. */
+  snapshots: readonly Snapshot[];
+  /** The transfer under way. */
+  fetching: WantedSnapshot | undefined;
+  /** In order. */
+  writes: Write[];
   /** The log in memory, rebuilt from what the core says it writes. */
-  log: Entry[];
+  log: Restored;
   applied: number;
+  /** Of the machine. */
+  state: number;
   wakeId: number;
   wasLeaderIn: number;
   /** While the process is stopped: what would have happened to it meanwhile. */
@@ -73,22 +94,15 @@ export class Cluster {
   readonly nodes = new Map<NodeId, Node>();
   readonly voters: readonly NodeId[];
   readonly observers: readonly NodeId[];
-  /** What was decided, by index; the first node to know it says it. */
-  readonly decided: Entry[] = [];
-  /** By index, the term of the first node to say so. */
-  readonly #decidedIn: number[] = [];
-  /** Elections won, by term. */
-  readonly leaders = new Map<number, NodeId>();
+  readonly checker = new Checker();
   faults: Faults;
   now = 0;
   linearizableReads = 0;
+  /** Snapshots that took the place of a follower's log. */
+  installs = 0;
   #cuts = new Set<string>();
   #order = 0;
   #queue: Scheduled[] = [];
-  /** (index, term) names one entry and everything before it. */
-  readonly #known = new Map<string, string>();
-  /** Per decided index, who ever had it on disk. */
-  readonly #onDisk = new Map<number, Set<NodeId>>();
   #proposed = 0;
 
   constructor(options: { seed: number; voters: number; observers?: number; faults?: Faults }) {
@@ -104,9 +118,12 @@ export class Cluster {
         raft: undefined,
         life: 0,
         disk: emptyDisk,
+        snapshots: [],
+        fetching: undefined,
         writes: [],
-        log: [],
+        log: emptyDisk,
         applied: 0,
+        state: emptyState,
         wakeId: 0,
         wasLeaderIn: 0,
         waiting: undefined,
@@ -119,6 +136,14 @@ export class Cluster {
     const node = this.nodes.get(id);
     if (node === undefined) throw new Error(`no node ${id}`);
     return node;
+  }
+
+  get decided(): readonly Entry[] {
+    return this.checker.decided;
+  }
+
+  get leaders(): ReadonlyMap<number, NodeId> {
+    return this.checker.leaders;
   }
 
   get alive(): Node[] {
@@ -136,8 +161,11 @@ export class Cluster {
     const node = this.node(id);
     if (node.raft !== undefined) return;
     node.life++;
-    node.log = [...node.disk.entries];
+    node.log = node.disk;
     node.applied = 0;
+    node.state = emptyState;
+    node.fetching = undefined;
+    if (node.disk.snapshot !== undefined) this.#restoreMachine(node, node.disk.snapshot);
     node.raft = new Raft(
       { ...testOptions, self: id, configuration: { voters: this.voters, observers: this.observers } },
       { random: this.random },
@@ -153,7 +181,7 @@ export class Cluster {
     node.waiting = undefined;
     node.life++;
     const survived = integerBetween(this.random, 0, node.writes.length);
-    for (const { persist } of node.writes.slice(0, survived)) this.#store(node, persist);
+    for (const write of node.writes.slice(0, survived)) this.#store(node, write);
     node.writes = [];
   }
 
@@ -176,6 +204,16 @@ export class Cluster {
   wipe(id: NodeId): void {
     this.crash(id);
     this.node(id).disk = emptyDisk;
+    this.node(id).snapshots = [];
+  }
+
+  /** The machine's state goes to disk; then the log goes, but for the last `keep` entries that are applied. */
+  takeSnapshot(id: NodeId, keep: number): void {
+    const node = this.node(id);
+    if (node.raft === undefined || node.waiting !== undefined) return;
+    if (node.applied <= node.raft.status().snapshotIndex) return;
+    const snapshot = { mark: node.raft.markAt(node.applied), state: node.state };
+    this.#write(node, { kind: 'snapshot', snapshot, keep });
   }
 
   partition(groups: readonly (readonly NodeId[])[]): void {
@@ -264,10 +302,11 @@ export class Cluster {
     const { raft, life } = node;
     if (raft === undefined) return;
     const ready = raft.ready();
-    if (ready.persist !== undefined) this.#write(node, ready.persist, ready.sendAfterPersist, life);
+    if (ready.persist !== undefined) this.#persist(node, ready.persist, ready.sendAfterPersist);
     else if (ready.sendAfterPersist.length > 0) this.#afterEarlierWrites(node, ready.sendAfterPersist);
     for (const message of ready.sendNow) this.#send(message);
     this.#apply(node, ready);
+    if (ready.wantedSnapshot !== undefined) this.#fetch(node, ready.wantedSnapshot);
     this.#check(node);
 
     const wakeId = ++node.wakeId;
@@ -287,11 +326,15 @@ export class Cluster {
     else node.waiting.push({ kind, run });
   }
 
-  #write(node: Node, persist: Persist, then: readonly Message[], life: number): void {
-    node.log = mergeWrite(node.log, persist, 0);
-    for (const entry of persist.entries) this.#learn(node, entry);
-    node.writes.push({ persist, then, life });
-    if (node.writes.length === 1) this.#scheduleWrite(node, life);
+  #persist(node: Node, persist: Persist, then: readonly Message[]): void {
+    node.log = stored(node.log, persist);
+    for (const entry of persist.entries) this.checker.learned(entry, termIn(node.log, entry.index - 1) ?? 0);
+    this.#write(node, { kind: 'core', persist, then });
+  }
+
+  #write(node: Node, write: Write): void {
+    node.writes.push(write);
+    if (node.writes.length === 1) this.#scheduleWrite(node, node.life);
   }
 
   #scheduleWrite(node: Node, life: number): void {
@@ -299,9 +342,8 @@ export class Cluster {
       if (node.life !== life) return;
       const write = node.writes.shift();
       if (write === undefined) return;
-      this.#store(node, write.persist);
-      node.raft?.step({ kind: 'persisted', now: this.#timeAt(node), sequence: write.persist.sequence });
-      for (const message of write.then) this.#send(message);
+      this.#store(node, write);
+      this.#report(node, write);
       if (node.writes.length > 0) this.#scheduleWrite(node, life);
       this.#turn(node);
     };
@@ -311,18 +353,81 @@ export class Cluster {
   }
 
   #afterEarlierWrites(node: Node, messages: readonly Message[]): void {
-    const last = node.writes.at(-1);
+    const last = node.writes.findLast((write) => write.kind === 'core');
     if (last === undefined) throw new Error('a promise waits for a write that does not exist');
-    node.writes[node.writes.length - 1] = { ...last, then: [...last.then, ...messages] };
+    last.then = [...last.then, ...messages];
   }
 
-  #store(node: Node, persist: Persist): void {
-    node.disk = stored(node.disk, persist);
-    for (const entry of persist.entries) {
-      const key = entry.index * 1_000_000 + entry.term;
-      const holders = this.#onDisk.get(key) ?? new Set();
-      this.#onDisk.set(key, holders.add(node.id));
+  #store(node: Node, write: Write): void {
+    switch (write.kind) {
+      case 'core':
+        node.disk = stored(node.disk, write.persist);
+        this.checker.stored(node.id, write.persist.entries);
+        break;
+      case 'snapshot': {
+        const { mark } = write.snapshot;
+        if (mark.index <= (node.disk.snapshot?.index ?? 0)) break;
+        node.snapshots = [...node.snapshots.slice(-1), write.snapshot];
+        node.disk = compacted(node.disk, mark, node.disk.base);
+        break;
+      }
+      case 'fetched':
+        node.snapshots = [...node.snapshots.slice(-1), write.snapshot];
+        break;
     }
+  }
+
+  /** Tells the core what is on disk. */
+  #report(node: Node, write: Write): void {
+    const { raft } = node;
+    const now = this.#timeAt(node);
+    if (raft === undefined) return;
+    switch (write.kind) {
+      case 'core':
+        raft.step({ kind: 'persisted', now, sequence: write.persist.sequence });
+        for (const message of write.then) this.#send(message);
+        break;
+      case 'snapshot': {
+        const { mark } = write.snapshot;
+        raft.step({ kind: 'snapshotTaken', now, mark, compactTo: mark.index - write.keep });
+        const base = raft.placeAt(raft.status().baseIndex);
+        if (base === undefined || raft.status().snapshotIndex !== mark.index) break;
+        node.disk = compacted(node.disk, mark, base);
+        node.log = compacted(node.log, mark, base);
+        break;
+      }
+      case 'fetched':
+        raft.step({ kind: 'snapshotFetched', now, mark: write.snapshot.mark });
+        break;
+    }
+  }
+
+  /** Pulls a snapshot, piece by piece. A piece that is lost ends it, until the next offer. */
+  #fetch(node: Node, wanted: WantedSnapshot): void {
+    if (node.fetching?.from === wanted.from && node.fetching.index === wanted.index) return;
+    node.fetching = wanted;
+    this.#fetchPiece(node, wanted, integerBetween(this.random, 1, 4));
+  }
+
+  #fetchPiece(node: Node, wanted: WantedSnapshot, pieces: number): void {
+    const { life } = node;
+    const source = this.node(wanted.from);
+    const isLost = this.random() < this.faults.loss;
+    this.#schedule((this.random() + this.random()) * this.faults.delayMsMax, () => {
+      if (node.life !== life || node.fetching !== wanted) return;
+      const isCut = this.#cuts.has(`${source.id}>${node.id}`) || this.#cuts.has(`${node.id}>${source.id}`);
+      const snapshot = source.snapshots.find(({ mark }) => mark.index === wanted.index);
+      if (isLost || isCut || source.raft === undefined || snapshot === undefined) {
+        node.fetching = undefined;
+      } else if (pieces > 1) {
+        this.#fetchPiece(node, wanted, pieces - 1);
+      } else {
+        node.fetching = undefined;
+        this.#whenRunning(node, 'input', () => {
+          if (node.life === life) this.#write(node, { kind: 'fetched', snapshot });
+        });
+      }
+    });
   }
 
   #send(message: Message): void {
@@ -348,80 +453,43 @@ export class Cluster {
   }
 
   #apply(node: Node, ready: Ready): void {
+    const { raft } = node;
+    if (raft === undefined) return;
+    if (ready.install !== undefined) {
+      this.installs++;
+      this.#restoreMachine(node, ready.install);
+    }
+    const { term } = raft.status();
     for (const entry of ready.committed) {
       if (entry.index !== node.applied + 1)
         throw new Error(`${node.id} applies ${entry.index} after ${node.applied}`);
+      this.checker.applied(node.id, entry, { term, voters: this.voters });
       node.applied = entry.index;
-      this.#decide(node, entry);
+      node.state = nextState(node.state, entry);
     }
-    const last = ready.committed.at(-1);
-    if (last !== undefined) node.raft?.step({ kind: 'applied', now: this.#timeAt(node), index: last.index });
-  }
-
-  /** State machine safety: one entry per index, for everyone and for ever. */
-  #decide(node: Node, entry: Entry): void {
-    const decided = this.decided[entry.index - 1];
-    if (decided === undefined) {
-      if (this.decided.length !== entry.index - 1) throw new Error('decided with a gap');
-      this.decided.push(entry);
-      this.#decidedIn.push(node.raft?.status().term ?? 0);
-      const holders = this.#onDisk.get(entry.index * 1_000_000 + entry.term) ?? new Set();
-      const voters = this.voters.filter((voter) => holders.has(voter)).length;
-      if (voters * 2 <= this.voters.length) throw new Error(`${entry.index} is decided on ${voters} disks`);
-    } else if (decided.term !== entry.term || text(decided) !== text(entry)) {
-      throw new Error(`${node.id} applies another entry at ${entry.index}`);
+    this.checker.isInState(node.id, node.applied, node.state);
+    if (ready.install !== undefined || ready.committed.length > 0) {
+      raft.step({ kind: 'applied', now: this.#timeAt(node), index: node.applied });
     }
   }
 
-  /** Log matching: an index and a term name one entry and all that precede it. */
-  #learn(node: Node, entry: Entry): void {
-    const before = node.log[entry.index - 2];
-    const content = `${entry.kind} ${text(entry)} after ${before?.term ?? 0}`;
-    const name = `${entry.index}@${entry.term}`;
-    const known = this.#known.get(name);
-    if (known !== undefined && known !== content) throw new Error(`${name} is both ${known} and ${content}`);
-    this.#known.set(name, content);
+  #restoreMachine(node: Node, mark: SnapshotMark): void {
+    const snapshot = node.snapshots.find((each) => each.mark.index === mark.index);
+    if (snapshot === undefined) throw new Error(`${node.id} has no snapshot ${mark.index}`);
+    node.applied = mark.index;
+    node.state = snapshot.state;
   }
 
   #check(node: Node): void {
     const status = node.raft?.status();
-    if (status === undefined || status.role !== 'leader') return;
+    if (status?.role !== 'leader') return;
     if (node.wasLeaderIn !== status.term) {
       node.wasLeaderIn = status.term;
-      // Election safety.
-      const other = this.leaders.get(status.term);
-      if (other !== undefined && other !== node.id)
-        throw new Error(`${other} and ${node.id} lead term ${status.term}`);
-      this.leaders.set(status.term, node.id);
-      // Leader completeness. Who was stopped may count votes of a term that is over: it then leads nobody, and
-      // need not know what was decided since.
-      for (const entry of this.decided) {
-        if ((this.#decidedIn[entry.index - 1] ?? 0) >= status.term) continue;
-        if (node.log[entry.index - 1]?.term !== entry.term) {
-          throw new Error(`${node.id} leads term ${status.term} without decided entry ${entry.index}`);
-        }
-      }
+      this.checker.leads(node.id, status.term, node.log);
     }
-    // Reading under the lease sees every decision that anyone knows of.
     if (node.raft?.isLinearizable(this.#timeAt(node)) === true) {
       this.linearizableReads++;
-      if (node.applied < this.decided.length) {
-        throw new Error(`${node.id} reads at ${node.applied}, decided is ${this.decided.length}`);
-      }
+      this.checker.reads(node.id, node.applied);
     }
   }
-}
-
-function mergeWrite(log: Entry[], persist: Persist, snapshotIndex: number): Entry[] {
-  const kept =
-    persist.truncateFrom === undefined ? log : log.slice(0, persist.truncateFrom - 1 - snapshotIndex);
-  const first = persist.entries[0];
-  if (first !== undefined && first.index !== kept.length + 1 + snapshotIndex) {
-    throw new Error(`write of ${first.index} onto a log that ends at ${kept.length}`);
-  }
-  return [...kept, ...persist.entries];
-}
-
-function text(entry: Entry): string {
-  return new TextDecoder().decode(entry.data);
 }
