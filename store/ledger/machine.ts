@@ -10,9 +10,33 @@ export interface StateMachine {
   apply(at: number, command: Uint8Array): Uint8Array;
   /** A command that is due at `now` (ms) by the passing of time alone, such as expiring holds. Leader only. */
   due(now: number): Uint8Array | undefined;
-  /** The whole state, for a replica that is too far behind for the log. */
-  snapshot(): Uint8Array;
-  restore(snapshot: Uint8Array): void;
+  /**
+   * Begins to read out the whole state as it is now. Commands may be applied while the cursor is being read, and do
+   * not show in it. One at a time: beginning another abandons the one before.
+   */
+  beginSnapshot(): SnapshotCursor;
+  /** Begins to take in a state that was read out, which replaces this one when it is whole. */
+  beginRestore(): SnapshotRestore;
+}
+
+export interface SnapshotCursor {
+  /**
+   * The next chunk, of `bytesMax` at most unless a single record is larger; undefined after the last one. Throws when
+   * the state contradicts itself: such a snapshot must not be kept.
+   */
+  next(bytesMax: number): Uint8Array | undefined;
+  /** It will not be read to its end. Does no harm after the end. */
+  abandon(): void;
+}
+
+export interface SnapshotRestore {
+  /** Takes the chunks in the order in which they were read out. Throws on bytes that are no such chunk. */
+  add(chunk: Uint8Array): void;
+  /**
+   * After the last chunk: the machine goes on from that state. Throws when chunks are missing, or their sums are not
+   * right; the machine is then as it was.
+   */
+  finish(): void;
 }
 
 /** The replicated log that drives a state machine: see replica.ts. */

@@ -8,6 +8,11 @@ export function pack(value: unknown): Uint8Array {
   return encode(value, { initialBufferSize: 192 });
 }
 
+/** For what is some `bytes` large: without growing step by step, and copying at each step. */
+export function packLarge(value: unknown, bytes: number): Uint8Array {
+  return encode(value, { initialBufferSize: bytes });
+}
+
 /** Throws on bytes that are not msgpack. */
 export function unpack(bytes: Uint8Array): unknown {
   return decode(bytes);

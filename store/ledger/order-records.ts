@@ -1,7 +1,7 @@
 import { limits } from './limits.ts';
 import type { StockLine } from './port.ts';
-import { dropIfGone, noLines, productOf, promiseOf } from './stock-state.ts';
-import type { Hold, OrderRecord, OrderState, StockState } from './stock-state.ts';
+import { beforeChange, dropIfGone, noLines, productToChange, promiseOf } from './stock-state.ts';
+import type { Hold, OrderRecord, OrderState, Product, StockState } from './stock-state.ts';
 
 /**
  * The life of an order's record: found or made, moved from state to state with its units, expired, forgotten.
@@ -12,6 +12,7 @@ import type { Hold, OrderRecord, OrderState, StockState } from './stock-state.ts
  * 2. A record that promises no units is in `closed`, and in no other queue; a hold is in `expiries`.
  * 3. Time decides what a record is, not the sweep: `recall` gives what has expired as expired (L6), and what is
  *    behind the horizon as forgotten (L13), whether a sweep has been there or not.
+ * 4. A snapshot under way sees a record before it changes. Who has recalled a record may change it.
  */
 
 /** What the ledger knows of an order: its record; nothing yet; or nothing any more. */
@@ -31,6 +32,7 @@ export function recall(
   if (record !== undefined) {
     expireIfDue(state, at, record);
     if (!isForgotten(state, record)) {
+      beforeChange(state, record);
       date(state, record, createdAtOf(order, at));
       return record;
     }
@@ -54,6 +56,7 @@ export function open(
     registration: undefined,
     datedAt: createdAtOf(order, at),
     slot: -1,
+    snapshotNumber: state.snapshotNumber,
   };
   state.orders.set(orderId, record);
   state.closed.add(record);
@@ -87,6 +90,7 @@ export function close(
   outcome: Exclude<OrderState, Hold>,
   closedAt: number,
 ): void {
+  beforeChange(state, record);
   if (record.state.kind === 'held') state.expiries.remove(record.state);
   state.unapplied.delete(record.orderId);
   state.closed.remove(record);
@@ -114,8 +118,8 @@ export function dropForgotten(state: StockState): void {
 }
 
 /** Only records that promise nothing can be. */
-export function isForgotten(state: StockState, record: OrderRecord): boolean {
-  return record.datedAt < state.horizon && promiseOf(record.state) === undefined;
+export function isForgotten({ horizon }: Pick<StockState, 'horizon'>, record: OrderRecord): boolean {
+  return record.datedAt < horizon && promiseOf(record.state) === undefined;
 }
 
 /** A command of an older program does not tell; it is from this moment then, and never behind any horizon. */
@@ -142,6 +146,7 @@ function date(state: StockState, record: OrderRecord, createdAt: number): void {
 }
 
 function drop(state: StockState, record: OrderRecord): void {
+  beforeChange(state, record);
   state.closed.remove(record);
   state.orders.delete(record.orderId);
 }
@@ -153,7 +158,8 @@ function shift(state: StockState, record: OrderRecord, next: OrderState): void {
   let units = 0;
   if (from !== to) {
     for (const { sku, quantity } of record.lines) {
-      const product = productOf(state, sku);
+      // It cannot have been dropped while some of it is promised, or is about to be.
+      const product = productToChange(state, sku) as Product;
       if (from !== undefined) product[from] -= quantity;
       if (to !== undefined) product[to] += quantity;
       dropIfGone(state, product);

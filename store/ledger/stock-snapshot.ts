@@ -1,165 +1,174 @@
 import { invariant } from '../environment.ts';
-import { releaseReasons } from './commands.ts';
-import { pack, unpack } from './msgpack.ts';
-import type { StockLine } from './port.ts';
-import { emptyState, noLines, promiseOf, recountedResidual } from './stock-state.ts';
-import type { OrderRecord, OrderState, StagedSync, StockState } from './stock-state.ts';
+import type { SnapshotCursor } from './machine.ts';
+import { isForgotten } from './order-records.ts';
+import { Recount } from './recount.ts';
+import {
+  adjustmentRow,
+  bytesOf,
+  encodeEnd,
+  encodeHead,
+  encodeRows,
+  orderRow,
+  productRow,
+  stagedProductRow,
+  tables,
+} from './stock-rows.ts';
+import type { Row } from './stock-rows.ts';
+import type { OrderRecord, Product, StockState } from './stock-state.ts';
+
+/** The list around the rows. */
+const chunkOverheadBytes = 16;
 
 /**
- * The whole stock state as bytes. Tables are flat lists, a fixed number of fields per row: a cluster that has
- * sold for a year has millions of closed orders. Rows keep the order of the maps they come from, so equal
- * histories give equal bytes, also through a restore.
+ * Reads the stock state out, chunk by chunk, as it was when the reading began, while commands go on being applied.
+ * Owns the way through the state; the bytes are stock-rows.ts's.
+ *
+ * 1. Each record is read once: in its turn, or just before it changes, whichever comes first. One that came into
+ *    being since is not read.
+ * 2. What was forgotten when it began (L13) is not read, dropped yet or not: replicas whose sweeps are at different
+ *    places read out the same.
+ * 3. The counters that are read are compared with the orders that are read. A state that does not add up is not read
+ *    to its end.
+ *
+ * In which order the rows come depends on what changed meanwhile; which rows there are does not.
  */
-const version = 2;
+export class StockSnapshot implements SnapshotCursor {
+  readonly #state: StockState;
+  readonly #number: number;
+  readonly #horizon: number;
+  readonly #head: Uint8Array;
+  readonly #reading: Generator<void>;
+  readonly #recount = new Recount();
 
-const kindCode = {
-  held: 0,
-  committed: 1,
-  counted: 2,
-  released: 3,
-  expired: 4,
-  outOfStock: 5,
-  unknownSku: 6,
-  claimed: 7,
-};
+  /** Rows that were read and not handed out: many, when much changed since the last call. */
+  readonly #waiting = new WaitingRows();
+  #rows = 0;
+  #stage: 'head' | 'rows' | 'end' | 'over' = 'head';
 
-export function encodeSnapshot(state: StockState): Uint8Array {
-  const products: unknown[] = [];
-  for (const product of state.products.values()) {
-    const { sku, name, unitPrice, currency, onHand, held, sold, listed } = product;
-    products.push(sku, name, unitPrice, currency, onHand, held, sold, listed);
-  }
-  const orders: unknown[] = [];
-  for (const record of state.orders.values()) {
-    const [kind, detail] = encodeOrderState(record.state);
-    const { orderId, fingerprint, lines, datedAt, registration } = record;
-    orders.push(orderId, fingerprint, kind, detail, flatLines(lines), datedAt, registration ?? null);
-  }
-  const adjustments: unknown[] = [];
-  for (const [id, { sku, delta }] of state.adjustments) adjustments.push(id, sku, delta);
-  return pack([
-    version,
-    state.lastSyncAt,
-    state.horizon,
-    products,
-    orders,
-    [...state.unapplied],
-    adjustments,
-    state.staged ?? null,
-  ]);
-}
-
-/** Throws on bytes of another version, and on a state whose counters do not add up: such a copy must not serve. */
-export function decodeSnapshot(bytes: Uint8Array): StockState {
-  const fields = unpack(bytes) as readonly unknown[];
-  invariant(Array.isArray(fields) && fields[0] === version, 'stock snapshot of an unknown version');
-  const [, lastSyncAt, horizon, products, orders, unapplied, adjustments, staged] = fields as [
-    number,
-    number,
-    number,
-    unknown[],
-    unknown[],
-    string[],
-    unknown[],
-    StagedSync | null,
-  ];
-  const state = emptyState();
-  state.lastSyncAt = lastSyncAt;
-  state.horizon = horizon;
-  state.staged = staged ?? undefined;
-
-  type ProductFields = [string, string, number, string, number, number, number, boolean];
-  for (const row of rows<ProductFields>(products, 8)) {
-    const [sku, name, unitPrice, currency, onHand, held, sold, listed] = row;
-    state.products.set(sku, { sku, name, unitPrice, currency, onHand, held, sold, listed });
-  }
-  type OrderFields = [string, string, number, unknown, unknown[] | 0, number, string | null];
-  for (const row of rows<OrderFields>(orders, 7)) {
-    const [orderId, fingerprint, kind, detail, flat, datedAt, registration] = row;
-    const decided = decodeOrderState(orderId, kind, detail);
-    const record: OrderRecord = {
-      orderId,
-      fingerprint,
-      lines: linesOf(flat),
-      state: decided,
-      registration: registration ?? undefined,
-      datedAt,
-      slot: -1,
+  constructor(state: StockState) {
+    const { lastSyncAt, horizon, staged, adjustments } = state;
+    state.snapshot?.abandon();
+    this.#state = state;
+    this.#number = state.snapshotNumber += 1;
+    this.#horizon = horizon;
+    this.#head = encodeHead({ lastSyncAt, horizon, staged });
+    this.#reading = this.#readAll(stagedRows(staged), [...adjustments]);
+    state.snapshot = {
+      order: (record) => this.#readOrder(record),
+      product: (product) => this.#readProduct(product),
+      abandon: () => this.abandon(),
     };
-    state.orders.set(orderId, record);
-    const promise = promiseOf(decided);
-    if (decided.kind === 'held') state.expiries.add(decided);
-    if (promise === undefined) state.closed.add(record);
-    else for (const { quantity } of record.lines) state.promised[promise] += quantity;
   }
-  for (const orderId of unapplied) state.unapplied.add(orderId);
-  for (const [id, sku, delta] of rows<[string, string, number]>(adjustments, 3)) {
-    state.adjustments.set(id, { sku, delta });
-  }
-  invariant(recountedResidual(state) === 0, 'stock snapshot makes or loses units');
-  return state;
-}
 
-function encodeOrderState(state: OrderState): readonly [kind: number, detail: unknown] {
-  switch (state.kind) {
-    case 'held':
-      return [kindCode.held, state.expiresAt];
-    case 'committed':
-      return [state.counted ? kindCode.counted : kindCode.committed, 0];
-    case 'released':
-      return [kindCode.released, releaseReasons.indexOf(state.reason)];
-    case 'expired':
-      return [kindCode.expired, 0];
-    case 'claimed':
-      return [kindCode.claimed, 0];
-    case 'refused':
-      return [state.reason === 'OUT_OF_STOCK' ? kindCode.outOfStock : kindCode.unknownSku, state.sku];
-  }
-}
-
-function decodeOrderState(orderId: string, kind: number, detail: unknown): OrderState {
-  switch (kind) {
-    case kindCode.held:
-      return { kind: 'held', orderId, expiresAt: detail as number, slot: -1 };
-    case kindCode.committed:
-      return { kind: 'committed', counted: false };
-    case kindCode.counted:
-      return { kind: 'committed', counted: true };
-    case kindCode.released: {
-      const reason = releaseReasons[detail as number];
-      invariant(reason !== undefined, 'stock snapshot with an unknown release reason');
-      return { kind: 'released', reason };
+  next(bytesMax: number): Uint8Array | undefined {
+    switch (this.#stage) {
+      case 'head':
+        this.#stage = 'rows';
+        return this.#head;
+      case 'rows': {
+        while (this.#waiting.bytes < bytesMax && this.#reading.next().done !== true);
+        const chunk = this.#waiting.take(bytesMax);
+        if (chunk !== undefined) return chunk;
+        this.#stage = 'end';
+        return this.next(bytesMax);
+      }
+      case 'end': {
+        this.abandon();
+        const residual = this.#recount.residual();
+        this.#state.miscounted = residual;
+        invariant(
+          residual === 0,
+          `the counters of stock are those of its orders, and not ${residual} units off`,
+        );
+        return encodeEnd(this.#rows);
+      }
+      case 'over':
+        return undefined;
     }
-    case kindCode.expired:
-      return { kind: 'expired' };
-    case kindCode.claimed:
-      return { kind: 'claimed' };
-    case kindCode.outOfStock:
-      return { kind: 'refused', reason: 'OUT_OF_STOCK', sku: detail as string };
-    case kindCode.unknownSku:
-      return { kind: 'refused', reason: 'UNKNOWN_SKU', sku: detail as string };
-    default:
-      throw new Error(`stock snapshot with an unknown order state ${kind}`);
+  }
+
+  abandon(): void {
+    this.#stage = 'over';
+    if (this.#state.snapshotNumber === this.#number) this.#state.snapshot = undefined;
+  }
+
+  /** Stops after each row. */
+  *#readAll(
+    staged: Iterable<Row>,
+    adjustments: readonly Parameters<typeof adjustmentRow>[],
+  ): Generator<void, void> {
+    for (const row of staged) yield this.#read(row);
+    for (const [id, adjustment] of adjustments) yield this.#read(adjustmentRow(id, adjustment));
+    // Both maps change under way. What is added comes last, and is not for this snapshot; what goes was read before.
+    for (const product of this.#state.products.values()) {
+      if (product.snapshotNumber !== this.#number) yield this.#readProduct(product);
+    }
+    for (const record of this.#state.orders.values()) {
+      if (record.snapshotNumber !== this.#number) yield this.#readOrder(record);
+    }
+  }
+
+  #readProduct(product: Product): void {
+    product.snapshotNumber = this.#number;
+    this.#recount.product(product);
+    this.#read(productRow(product));
+  }
+
+  #readOrder(record: OrderRecord): void {
+    record.snapshotNumber = this.#number;
+    if (isForgotten({ horizon: this.#horizon }, record)) return;
+    this.#recount.order(record);
+    this.#read(orderRow(record));
+  }
+
+  #read(row: Row): void {
+    this.#waiting.add(row);
+    this.#rows += 1;
   }
 }
 
-function flatLines(lines: readonly StockLine[]): unknown {
-  if (lines.length === 0) return 0;
-  const flat: unknown[] = [];
-  for (const { sku, quantity } of lines) flat.push(sku, quantity);
-  return flat;
+/** What is staged now. References only: the lists grow, their members do not change. */
+function stagedRows(staged: StockState['staged']): Iterable<Row> {
+  if (staged === undefined) return [];
+  const products = staged.products.slice();
+  const removed = staged.removed.slice();
+  const applied = staged.applied.slice();
+  return (function* () {
+    for (const product of products) yield stagedProductRow(product);
+    for (const sku of removed) yield [tables.stagedRemovals, sku];
+    for (const orderId of applied) yield [tables.stagedSales, orderId];
+  })();
 }
 
-function linesOf(flat: unknown[] | 0): readonly StockLine[] {
-  if (flat === 0) return noLines;
-  const lines: StockLine[] = [];
-  for (const [sku, quantity] of rows<[string, number]>(flat, 2)) lines.push({ sku, quantity });
-  return lines;
-}
+/** First in, first out; taken in chunks. */
+class WaitingRows {
+  #rows: { readonly row: Row; readonly bytes: number }[] = [];
+  #taken = 0;
+  bytes = 0;
 
-function* rows<Row extends readonly unknown[]>(flat: readonly unknown[], width: number): Generator<Row> {
-  invariant(flat.length % width === 0, 'stock snapshot with a torn table');
-  for (let index = 0; index < flat.length; index += width) {
-    yield flat.slice(index, index + width) as unknown as Row;
+  add(row: Row): void {
+    const bytes = bytesOf(row);
+    this.#rows.push({ row, bytes });
+    this.bytes += bytes;
+  }
+
+  /** At least one row, if there is any, then as many as fit. */
+  take(bytesMax: number): Uint8Array | undefined {
+    const rows: Row[] = [];
+    let bytes = 0;
+    for (;;) {
+      const next = this.#rows[this.#taken];
+      if (next === undefined || (rows.length > 0 && bytes + next.bytes > bytesMax - chunkOverheadBytes))
+        break;
+      rows.push(next.row);
+      bytes += next.bytes;
+      this.#taken += 1;
+    }
+    if (this.#taken === this.#rows.length) {
+      this.#rows = [];
+      this.#taken = 0;
+    }
+    this.bytes -= bytes;
+    return rows.length === 0 ? undefined : encodeRows(rows, bytes + chunkOverheadBytes);
   }
 }

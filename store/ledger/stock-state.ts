@@ -10,7 +10,7 @@ export interface StockState {
   readonly products: Map<string, Product>;
   /** One record per order that any command named, until it is forgotten. */
   readonly orders: Map<string, OrderRecord>;
-  /** Orders committed and not yet contained in `onHand`, in order of commit. */
+  /** Orders committed and not yet contained in `onHand`. Derived from `orders`. */
   readonly unapplied: Set<string>;
   /** Holds that stand, by expiry. Derived from `orders`. */
   readonly expiries: TimeQueue<Hold>;
@@ -21,6 +21,12 @@ export interface StockState {
    * `orders`.
    */
   readonly promised: { held: number; sold: number };
+  /** The snapshot that is being read out, which must see what it has not seen yet before that changes. */
+  snapshot: SnapshotInProgress | undefined;
+  /** Of the snapshot that was begun last. */
+  snapshotNumber: number;
+  /** What a snapshot found when it counted again: always 0. */
+  miscounted: number;
   /** Corrections since the last sync, by id. */
   readonly adjustments: Map<string, Adjustment>;
   /** Parts of a sync that is not complete yet. */
@@ -30,7 +36,19 @@ export interface StockState {
   horizon: number;
 }
 
-export interface Product {
+/** What a snapshot has to know of a record: whether it has it. */
+interface InSnapshots {
+  /** The number of the last snapshot that has the record, or that was begun before there was one. */
+  snapshotNumber: number;
+}
+
+export interface SnapshotInProgress {
+  abandon(): void;
+  order(record: OrderRecord): void;
+  product(product: Product): void;
+}
+
+export interface Product extends InSnapshots {
   readonly sku: string;
   name: string;
   unitPrice: number;
@@ -44,7 +62,7 @@ export interface Product {
   listed: boolean;
 }
 
-export interface OrderRecord extends Queued {
+export interface OrderRecord extends Queued, InSnapshots {
   /** Of the first hold; empty when there was none. */
   fingerprint: string;
   /** What is held or sold; emptied once the units are neither, to keep a closed order small. */
@@ -96,6 +114,9 @@ export function emptyState(): StockState {
     expiries: new TimeQueue((hold) => hold.expiresAt),
     closed: new TimeQueue((record) => record.datedAt),
     promised: { held: 0, sold: 0 },
+    snapshot: undefined,
+    snapshotNumber: 0,
+    miscounted: 0,
     adjustments: new Map(),
     staged: undefined,
     lastSyncAt: 0,
@@ -114,9 +135,17 @@ export function promiseOf(state: OrderState): 'held' | 'sold' | undefined {
   return state.kind === 'committed' && !state.counted ? 'sold' : undefined;
 }
 
-/** The product of a line that is held or sold, or of a correction: it cannot have been dropped. */
-export function productOf(state: StockState, sku: string): Product {
-  return state.products.get(sku) as Product;
+/** A product that is about to change. */
+export function productToChange(state: StockState, sku: string): Product | undefined {
+  const product = state.products.get(sku);
+  if (product !== undefined && product.snapshotNumber !== state.snapshotNumber)
+    state.snapshot?.product(product);
+  return product;
+}
+
+/** An order's record that is about to change, or to go. */
+export function beforeChange(state: StockState, record: OrderRecord): void {
+  if (record.snapshotNumber !== state.snapshotNumber) state.snapshot?.order(record);
 }
 
 /** A SKU that the system of record dropped is remembered only while some of it is promised. */
@@ -126,7 +155,7 @@ export function dropIfGone(state: StockState, product: Product): void {
 
 /**
  * How far the products' counters are from the units that the orders promise, summed up as they came and went.
- * Always 0. Reads the products only: `recountedResidual` is the thorough one.
+ * Always 0. Reads the products only; the thorough count is made with each snapshot (recount.ts).
  */
 export function conservationResidual(state: StockState): number {
   let { held, sold } = state.promised;
@@ -136,30 +165,5 @@ export function conservationResidual(state: StockState): number {
     sold -= product.sold;
     belowZero += Math.max(0, -product.held) + Math.max(0, -product.sold);
   }
-  return Math.abs(held) + Math.abs(sold) + belowZero;
-}
-
-/**
- * Counts held and sold again from the order records and sums, over all SKUs, how far the counters are off.
- * Always 0; reads every order.
- */
-export function recountedResidual(state: StockState): number {
-  const counts = { held: new Map<string, number>(), sold: new Map<string, number>() };
-  for (const record of state.orders.values()) {
-    const promise = promiseOf(record.state);
-    if (promise === undefined) continue;
-    const units = counts[promise];
-    for (const { sku, quantity } of record.lines) units.set(sku, (units.get(sku) ?? 0) + quantity);
-  }
-  let residual = 0;
-  for (const { sku, held, sold } of state.products.values()) {
-    residual += Math.abs(held - (counts.held.get(sku) ?? 0));
-    residual += Math.abs(sold - (counts.sold.get(sku) ?? 0));
-    counts.held.delete(sku);
-    counts.sold.delete(sku);
-  }
-  // What is left was promised of a product that the ledger has dropped.
-  for (const units of counts.held.values()) residual += units;
-  for (const units of counts.sold.values()) residual += units;
-  return residual;
+  return Math.abs(held) + Math.abs(sold) + belowZero + state.miscounted;
 }

@@ -2,7 +2,7 @@ import type { StockAnswer } from './answers.ts';
 import type { Command } from './commands.ts';
 import { limits } from './limits.ts';
 import { close } from './order-records.ts';
-import { dropIfGone, productOf } from './stock-state.ts';
+import { dropIfGone, productToChange } from './stock-state.ts';
 import type { StagedSync, StockState } from './stock-state.ts';
 
 /**
@@ -43,13 +43,18 @@ function applySync(state: StockState, at: number, whole: StagedSync): StockAnswe
   }
 
   // L11. Rows that did not change are left out, so corrections of theirs are undone here.
-  for (const { sku, delta } of state.adjustments.values()) productOf(state, sku).onHand -= delta;
+  for (const { sku, delta } of state.adjustments.values()) {
+    const product = productToChange(state, sku);
+    if (product !== undefined) product.onHand -= delta;
+  }
   state.adjustments.clear();
 
   for (const row of whole.products) {
-    const product = state.products.get(row.sku);
-    if (product === undefined) state.products.set(row.sku, { ...row, held: 0, sold: 0, listed: true });
-    else Object.assign(product, row, { listed: true });
+    const product = productToChange(state, row.sku);
+    if (product === undefined) {
+      const { snapshotNumber } = state;
+      state.products.set(row.sku, { ...row, held: 0, sold: 0, listed: true, snapshotNumber });
+    } else Object.assign(product, row, { listed: true });
   }
   for (const orderId of whole.applied) {
     const record = state.orders.get(orderId);
@@ -57,7 +62,7 @@ function applySync(state: StockState, at: number, whole: StagedSync): StockAnswe
     close(state, record, { kind: 'committed', counted: true }, at);
   }
   for (const sku of whole.removed) {
-    const product = state.products.get(sku);
+    const product = productToChange(state, sku);
     if (product === undefined) continue;
     // L8. The system of record has none of it any more; what is promised shows as negative available.
     product.listed = false;
@@ -71,7 +76,7 @@ function applySync(state: StockState, at: number, whole: StagedSync): StockAnswe
 export function adjust(state: StockState, command: Extract<Command, { kind: 'adjust' }>): StockAnswer {
   const { id, sku, delta } = command;
   if (state.adjustments.has(id)) return { kind: 'adjusted', applied: true };
-  const product = state.products.get(sku);
+  const product = productToChange(state, sku);
   if (product === undefined || !product.listed) return { kind: 'adjusted', applied: false };
   if (Math.abs(product.onHand + delta) > limits.unitsMax) return { kind: 'malformed', detail: 'delta' };
   if (state.adjustments.size >= limits.adjustmentsMax) {

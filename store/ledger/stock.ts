@@ -7,7 +7,8 @@ import { limits } from './limits.ts';
 import type { StateMachine } from './machine.ts';
 import { close, dropForgotten, expireNext, grant, isForgotten, open, recall, sell } from './order-records.ts';
 import type { ClaimAnswer, CommitAnswer, HoldAnswer, Ledger, ReleaseAnswer, StockLevel } from './port.ts';
-import { decodeSnapshot, encodeSnapshot } from './stock-snapshot.ts';
+import { StockRestore } from './stock-restore.ts';
+import { StockSnapshot } from './stock-snapshot.ts';
 import { availableUnits, conservationResidual, emptyState } from './stock-state.ts';
 import type { OrderState, Product, StockState } from './stock-state.ts';
 import { adjust, sync } from './stock-sync.ts';
@@ -29,7 +30,7 @@ import { adjust, sync } from './stock-sync.ts';
  *       and its units never cause a refusal.
  *   L7  A sync takes effect whole or not at all, never after a newer one, and takes each sale out of `sold` once.
  *   L8  Nothing promised is taken back: a shrunken or dropped SKU stops selling and keeps what is held and sold.
- *   L9  Same commands, same answers, same snapshot bytes; a restored machine continues like the original.
+ *   L9  Same commands, same answers, same rows in a snapshot; a restored machine continues like the original.
  *   L10 No input throws. A malformed command changes nothing.
  *   L11 A correction counts once per id, and is gone at the next sync, which reads the real figure.
  *   L12 The horizon never goes back and never passes the stamp. An order that promises units is never forgotten,
@@ -69,12 +70,14 @@ export function createStockMachine(): StockMachine {
         ? encodeCommand({ kind: 'forget', before: state.horizon })
         : undefined;
     },
-    snapshot: () => encodeSnapshot(state),
-    restore: (snapshot) => {
-      const { horizon } = state;
-      state = decodeSnapshot(snapshot);
-      tellHorizon(horizon);
-    },
+    beginSnapshot: () => new StockSnapshot(state),
+    beginRestore: () =>
+      new StockRestore((restored) => {
+        const { horizon } = state;
+        state.snapshot?.abandon();
+        state = restored;
+        tellHorizon(horizon);
+      }),
     stock: (sku) => {
       const product = state.products.get(sku);
       return product === undefined ? undefined : level(product);

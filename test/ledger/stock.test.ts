@@ -7,6 +7,7 @@ import type { Command } from '../../store/ledger/commands.ts';
 import { limits } from '../../store/ledger/limits.ts';
 import type { StockLine } from '../../store/ledger/port.ts';
 import { createStockMachine } from '../../store/ledger/stock.ts';
+import { chunksOf, restoredFrom, snapshotOf, stateOf } from './snapshots.ts';
 
 const startAt = 1_700_000_000_000;
 
@@ -234,9 +235,9 @@ describe('stock machine', () => {
     send({ kind: 'claim', ...order, registration: 'n1:1' });
     sync({ apple: 3 }, { applied: ['o1'] });
     pass(1_000);
-    const remembering = machine.snapshot().byteLength;
+    expect(stateOf(machine)).toContain('o1');
     expect(send({ kind: 'forget', before: startAt + 1 })).toEqual({ kind: 'horizon', horizon: startAt + 1 });
-    expect(machine.snapshot().byteLength).toBeLessThan(remembering);
+    expect(stateOf(machine)).not.toContain('o1');
     const forgotten = { kind: 'forgotten' };
     const again = { ...order, kind: 'hold', fingerprint: 'f', ttlMs: 10, lines: one('apple') } as const;
     expect(send(again)).toEqual(forgotten);
@@ -297,26 +298,58 @@ describe('stock machine', () => {
     // Forgotten is forgotten, dropped yet or not (L13).
     const last = { orderId: 'o999', createdAt: startAt };
     expect(send({ kind: 'commit', ...last })).toEqual({ kind: 'forgotten' });
+    const remembered = stateOf(machine);
     let commands = 0;
     for (let due = machine.due(now()); due !== undefined; due = machine.due(now())) {
       machine.apply(now(), due);
       commands += 1;
     }
     expect(commands).toBe(2);
-    expect(machine.snapshot().byteLength).toBeLessThan(100);
+    expect(stateOf(machine)).toBe(remembered);
   });
 
-  test('a snapshot that does not add up, or is of another version, is not restored', () => {
+  test('a snapshot that does not add up, lacks a chunk, or is of another version, is not restored', () => {
     const { hold, machine } = shop({ apple: 4 });
     hold('o1', one('apple'));
-    const damaged = Buffer.from(machine.snapshot());
+    const chunks = snapshotOf(machine, 1).map((chunk) => Buffer.from(chunk));
+    expect(stateOf(restoredFrom(chunks))).toBe(stateOf(machine));
+
+    for (let missing = 0; missing < chunks.length; missing += 1)
+      expect(() => restoredFrom(chunks.toSpliced(missing, 1))).toThrow(/invariant/);
     // onHand, held, sold and listed stand one after the other: make the one held unit two.
-    const at = damaged.indexOf(Buffer.from([4, 1, 0, 0xc3]));
+    const [units] = chunks.filter((chunk) => chunk.includes(Buffer.from([4, 1, 0, 0xc3])));
+    const at = units?.indexOf(Buffer.from([4, 1, 0, 0xc3])) ?? -1;
     expect(at).toBeGreaterThan(0);
-    damaged[at + 1] = 2;
-    expect(() => createStockMachine().restore(damaged)).toThrow(/units/);
-    const other = Buffer.from(machine.snapshot());
-    other[1] = 99;
-    expect(() => createStockMachine().restore(other)).toThrow(/version/);
+    units?.writeUInt8(2, at + 1);
+    expect(() => restoredFrom(chunks)).toThrow(/units/);
+    chunks[0]?.writeUInt8(99, 2);
+    expect(() => restoredFrom(chunks)).toThrow(/version/);
+  });
+
+  test('chunks keep within their bytes, however much changed since the last one', () => {
+    const { hold, release, machine } = shop({ apple: 5_000 });
+    for (let order = 0; order < 3_000; order += 1) hold(`order-${order}`, one('apple'));
+    const before = stateOf(machine);
+    const cursor = machine.beginSnapshot();
+    for (let order = 0; order < 2_000; order += 1) release(`order-${order}`);
+    const chunks = chunksOf(cursor, 4_096);
+    expect(Math.max(...chunks.map(({ byteLength }) => byteLength))).toBeLessThanOrEqual(4_096);
+    expect(Math.min(...chunks.slice(1, -2).map(({ byteLength }) => byteLength))).toBeGreaterThan(1_024);
+    expect(stateOf(restoredFrom(chunks))).toBe(before);
+  });
+
+  test('one snapshot at a time: another one ends it, and so does a restored state', () => {
+    const { hold, machine } = shop({ apple: 5 });
+    hold('o1', one('apple'));
+    const first = machine.beginSnapshot();
+    first.next(1);
+    const second = chunksOf(machine.beginSnapshot());
+    expect(first.next(1)).toBeUndefined();
+    const third = machine.beginSnapshot();
+    const restore = machine.beginRestore();
+    for (const chunk of second) restore.add(chunk);
+    restore.finish();
+    expect(third.next(1)).toBeUndefined();
+    expect(stateOf(machine)).toBe(stateOf(restoredFrom(second)));
   });
 });

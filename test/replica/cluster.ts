@@ -1,6 +1,6 @@
 import { createCommitter } from '../../store/disk/group-commit.ts';
 import type { NodeId, Random } from '../../store/environment.ts';
-import type { StateMachine } from '../../store/ledger/machine.ts';
+import type { SnapshotCursor, SnapshotRestore, StateMachine } from '../../store/ledger/machine.ts';
 import { openReplica, type Replica, type ReplicaOptions } from '../../store/ledger/replica.ts';
 import type { Network } from '../../store/peers/port.ts';
 import { testEnvironment, type TestEnvironment } from '../support/environment.ts';
@@ -37,12 +37,35 @@ export class CountingMachine implements StateMachine {
     return now >= this.dueAt ? new TextEncoder().encode(`due at ${this.dueAt}`) : undefined;
   }
 
-  snapshot(): Uint8Array {
-    return new TextEncoder().encode(JSON.stringify(this.commands));
+  /** A chunk for each ten commands. */
+  beginSnapshot(): SnapshotCursor {
+    const left = this.commands.map((name, place) => [name, this.stamps[place] ?? 0] as const);
+    return {
+      next: () => {
+        const rows = left.splice(0, 10);
+        return rows.length === 0 ? undefined : new TextEncoder().encode(JSON.stringify(rows));
+      },
+      abandon: () => void left.splice(0),
+    };
   }
 
-  restore(): void {
-    throw new Error('not used yet');
+  beginRestore(): SnapshotRestore {
+    const restored: (readonly [name: string, stamp: number])[] = [];
+    return {
+      add: (chunk) => {
+        restored.push(...(JSON.parse(new TextDecoder().decode(chunk)) as typeof restored));
+      },
+      finish: () => {
+        this.commands.length = 0;
+        this.stamps.length = 0;
+        this.#seen.clear();
+        for (const [name, stamp] of restored) {
+          this.commands.push(name);
+          this.stamps.push(stamp);
+          this.#seen.set(name, this.#seen.get(name) ?? this.#seen.size + 1);
+        }
+      },
+    };
   }
 }
 
