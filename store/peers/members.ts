@@ -16,10 +16,12 @@ export type MembersErrorCode = 'MEMBERS_INVALID' | 'IDENTITY_MISMATCH';
 /** The configuration cannot work as it is. */
 export class MembersError extends Error {
   readonly code: MembersErrorCode;
+  readonly detail: string;
   constructor(code: MembersErrorCode, detail: string) {
     super(`${code}: ${detail}`);
     this.name = 'MembersError';
     this.code = code;
+    this.detail = detail;
   }
 }
 
@@ -112,7 +114,8 @@ export function multiaddrOf({ host, port }: Address, peerId?: string): Multiaddr
   return multiaddr(`/${kind}/${host}/tcp/${port}${peerId === undefined ? '' : `/p2p/${peerId}`}`);
 }
 
-function checkMember({ id, peerId, address }: Member): void {
+/** Throws MembersError unless it can be dialled and recognized. */
+export function checkMember({ id, peerId, address }: Member): void {
   try {
     peerIdFromString(peerId);
   } catch {
