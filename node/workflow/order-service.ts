@@ -313,6 +313,7 @@ function refusedByJournal(error: unknown): { readonly ok: false; readonly refusa
     case 'UNAVAILABLE':
       return unavailable('QUORUM_UNAVAILABLE', 'the order could not be made durable', 1);
     case 'ENTRY_TOO_LARGE':
+    case 'COMPACTED':
       throw error;
   }
 }

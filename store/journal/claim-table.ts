@@ -4,6 +4,7 @@
  *
  * T1  A claim's record, once decided, is never replaced: not on disk, not while its batch is on the way.
  * T2  Decisions see all earlier decisions, also those that are not on disk yet.
+ * T3  A record goes only together with the entry that holds the claim; from that decision on the claim is free.
  */
 import type { Disk, Operation } from '../disk/port.ts';
 import type { Vote } from './claims.ts';
@@ -21,6 +22,8 @@ export class ClaimTable {
   readonly #undurable = new Map<string, ClaimRecord>();
   /** On disk; the least recently used goes first. */
   readonly #cache = new Map<string, ClaimRecord>();
+  /** Dropped; the disk may still have it until that batch is written. */
+  readonly #dropping = new Set<string>();
 
   constructor(options: { readonly cachedMax: number }, dependencies: { readonly disk: Disk }) {
     this.#cachedMax = options.cachedMax;
@@ -47,6 +50,8 @@ export class ClaimTable {
     // looked free for a moment would get a second vote (T1).
     const known = new Map<string, ClaimRecord>();
     const unknown = new Set<string>();
+    // By the time the disk answers a drop may be done, and its answer be from before.
+    const dropping = new Set(this.#dropping);
     for (const claim of claims) {
       const record = this.peek(claim);
       if (record === undefined) unknown.add(claim);
@@ -57,7 +62,7 @@ export class ClaimTable {
       const records = await this.#disk.getMany(asked.map(claimKey));
       asked.forEach((claim, index) => {
         const record = records[index];
-        if (record !== undefined) known.set(claim, openClaim(claim, record));
+        if (record !== undefined && !dropping.has(claim)) known.set(claim, openClaim(claim, record));
       });
     }
     for (const [claim, record] of known) if (unknown.has(claim)) this.#remember(claim, record);
@@ -88,6 +93,17 @@ export class ClaimTable {
     if (record === undefined) return;
     this.#undurable.delete(claim);
     this.#remember(claim, record);
+  }
+
+  /** T3. The operation has to be written; `dropped` is to be called when it is on disk. */
+  drop(claim: string): Operation {
+    this.#cache.delete(claim);
+    this.#dropping.add(claim);
+    return { kind: 'delete', key: claimKey(claim) };
+  }
+
+  dropped(claim: string): void {
+    this.#dropping.delete(claim);
   }
 
   #remember(claim: string, record: ClaimRecord): void {

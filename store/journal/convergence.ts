@@ -5,18 +5,22 @@
  * V1  A peer's vector is believed only to pull by; what it answers is verified like anything else.
  * V2  Gossip may be lost: every reachable peer is also asked, on each new link and at intervals.
  * V3  An origin that can push to us is left to do so, unless it does not get on.
+ * V4  Who has waited for a majority has what it held when the waiting began: only answers to questions asked since
+ *     then are counted.
  */
 import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
+import { majorityOf } from './claims.ts';
 import type { JournalLimits } from './limits.ts';
 import { openEntry, type SealedEntry } from './records.ts';
 import type { Positions } from './recovery.ts';
 import { channels, decodePage, decodeVector, encodePull, encodeVector } from './wire.ts';
-import type { VersionVector } from './port.ts';
+import type { Base, VersionVector } from './port.ts';
 
 export interface ConvergenceOptions {
   readonly self: NodeId;
   readonly peers: readonly NodeId[];
+  readonly voters: readonly NodeId[];
   readonly limits: JournalLimits;
 }
 
@@ -29,7 +33,7 @@ export interface ConvergenceDependencies {
   /** Own entries are pulled from others. */
   readonly relearning: () => boolean;
   /** Decides and persists a page; resolves when it is on disk, false when there was no room for it. */
-  readonly take: (origin: NodeId, entries: readonly SealedEntry[]) => Promise<boolean>;
+  readonly take: (origin: NodeId, entries: readonly SealedEntry[], base?: Base) => Promise<boolean>;
   /** A peer answered what it holds, by request: fresher than anything it announced. */
   readonly onAnswer: (peer: NodeId, vector: Positions) => void;
   /** A peer announced what it holds. */
@@ -49,14 +53,16 @@ interface Peer {
   vector: Map<NodeId, number>;
 }
 
+/** Somebody who waits until this node has what the others hold. */
 interface CatchUp {
+  /** Only answers to questions asked after this one count (V4). */
+  readonly since: number;
   readonly targets: Map<NodeId, number>;
-  /** Reachable peers that did not answer yet. */
-  readonly awaited: Set<NodeId>;
-  /** Peers that may still appear are waited for until then. */
-  readonly patienceEndsAt: number;
+  readonly answered: Set<NodeId>;
+  /** Whether enough of the others have answered. */
+  readonly heard: (answered: ReadonlySet<NodeId>, now: number) => boolean;
   readonly deadline: number;
-  readonly resolve: () => void;
+  readonly resolve: (reached: boolean) => void;
 }
 
 const nothing: Positions = new Map();
@@ -70,6 +76,8 @@ export class Convergence {
   readonly #lagging = new Map<NodeId, { position: number; since: number }>();
   readonly #catchUps = new Set<CatchUp>();
   readonly #startedAt: number;
+  /** Counts the questions asked. */
+  #questions = 0;
   #announcedAt = -Infinity;
   #announceJitter = 1;
   #changed = true;
@@ -107,13 +115,8 @@ export class Convergence {
     peer.link++;
     peer.asking = false;
     peer.answered = undefined;
-    if (reachable) {
-      for (const catchUp of this.#catchUps) catchUp.awaited.add(id);
-      this.#ask(peer);
-    } else {
-      for (const catchUp of this.#catchUps) catchUp.awaited.delete(id);
-      this.#settleCatchUps();
-    }
+    if (reachable) this.#ask(peer);
+    else this.#settleCatchUps();
   }
 
   onAnnouncement(id: NodeId, vector: Positions): void {
@@ -153,27 +156,52 @@ export class Convergence {
   }
 
   /** Resolves when everything that the reachable peers hold now is on this disk, or after `timeoutMs`. */
-  caughtUp(timeoutMs: number): Promise<void> {
-    const now = this.#dependencies.environment.clock.monotonic();
-    const reachable = [...this.#peers.values()].filter((peer) => peer.reachable);
-    return new Promise((resolve) => {
-      const targets = new Map<NodeId, number>();
-      for (const peer of reachable) if (peer.answered !== undefined) raise(targets, peer.vector);
-      this.#catchUps.add({
-        targets,
-        awaited: new Set(reachable.filter((peer) => peer.answered === undefined).map((peer) => peer.id)),
-        patienceEndsAt: this.#startedAt + this.#options.limits.startPatienceMs,
-        deadline: now + timeoutMs,
-        resolve,
-      });
-      this.#settleCatchUps();
-    });
+  async caughtUp(timeoutMs: number): Promise<void> {
+    const targets = new Map<NodeId, number>();
+    const answered = new Set<NodeId>();
+    for (const peer of this.#peers.values()) {
+      if (peer.answered === undefined) continue;
+      raise(targets, peer.vector);
+      answered.add(peer.id);
+    }
+    // Peers that may still appear are waited for at a start.
+    const patienceEndsAt = this.#startedAt + this.#options.limits.startPatienceMs;
+    const heard: CatchUp['heard'] = (from, now) => {
+      const missing = [...this.#peers.values()].filter((peer) => !from.has(peer.id));
+      return missing.length === 0 || (now >= patienceEndsAt && !missing.some((peer) => peer.reachable));
+    };
+    await this.#catchUp({ since: 0, targets, answered, heard }, timeoutMs);
+  }
+
+  /** True once everything that a majority of the voters held when this was asked is on this disk. */
+  covers(timeoutMs: number): Promise<boolean> {
+    const { self, voters } = this.#options;
+    const others = voters.filter((voter) => voter !== self);
+    const needed = majorityOf(voters.length) - (voters.length - others.length);
+    const heard: CatchUp['heard'] = (from) => others.filter((voter) => from.has(voter)).length >= needed;
+    const since = this.#questions;
+    const waiting = this.#catchUp({ since, targets: new Map(), answered: new Set(), heard }, timeoutMs);
+    for (const voter of others) {
+      const peer = this.#peers.get(voter);
+      if (peer === undefined) continue;
+      peer.askAt = 0;
+      if (peer.reachable) this.#ask(peer);
+    }
+    return waiting;
   }
 
   close(): void {
     this.#closed = true;
-    for (const catchUp of this.#catchUps) catchUp.resolve();
+    for (const catchUp of this.#catchUps) catchUp.resolve(false);
     this.#catchUps.clear();
+  }
+
+  #catchUp(waiting: Omit<CatchUp, 'deadline' | 'resolve'>, timeoutMs: number): Promise<boolean> {
+    const deadline = this.#dependencies.environment.clock.monotonic() + timeoutMs;
+    return new Promise((resolve) => {
+      this.#catchUps.add({ ...waiting, deadline, resolve });
+      this.#settleCatchUps();
+    });
   }
 
   #announce(now: number): void {
@@ -189,6 +217,7 @@ export class Convergence {
     const { requestTimeoutMs, exchangeEveryMs, resendAfterMs } = this.#options.limits;
     if (peer.asking) return;
     peer.asking = true;
+    const question = ++this.#questions;
     const { link } = peer;
     network
       .request(peer.id, channels.vector, encodeVector(vector()), {
@@ -202,7 +231,11 @@ export class Convergence {
         peer.answered = held;
         peer.askAt = environment.clock.monotonic() + exchangeEveryMs * (0.75 + environment.random() * 0.5);
         for (const catchUp of this.#catchUps) {
-          if (catchUp.awaited.delete(peer.id)) raise(catchUp.targets, held);
+          if (question <= catchUp.since) peer.askAt = 0;
+          else if (!catchUp.answered.has(peer.id)) {
+            catchUp.answered.add(peer.id);
+            raise(catchUp.targets, held);
+          }
         }
         onAnswer(peer.id, held);
         this.#pullWhatIsMissing();
@@ -268,11 +301,10 @@ export class Convergence {
           timeoutMs: requestTimeoutMs,
           lane: 'bulk',
         });
-        const entries = decodePage(answer).map(({ sequence, record }) =>
-          openEntry({ origin, sequence }, record),
-        );
-        if (entries.length === 0) source.vector.set(origin, from - 1);
-        else if (!(await take(origin, entries))) return;
+        const { records, base } = decodePage(answer);
+        const entries = records.map(({ sequence, record }) => openEntry({ origin, sequence }, record));
+        if (entries.length === 0 && base === undefined) source.vector.set(origin, from - 1);
+        else if (!(await take(origin, entries, base))) return;
         const taken = accepted(origin) - from + 1;
         // Others were faster, or the page was not what was asked for: look again later rather than at once.
         if (taken <= 0) return;
@@ -304,13 +336,11 @@ export class Convergence {
     if (this.#catchUps.size === 0) return;
     const now = this.#dependencies.environment.clock.monotonic();
     const durable = this.#dependencies.durable();
-    const allAnswered = [...this.#peers.values()].every((peer) => peer.answered !== undefined);
     for (const catchUp of this.#catchUps) {
-      const heard = catchUp.awaited.size === 0 && (allAnswered || now >= catchUp.patienceEndsAt);
-      const done = heard && reaches(durable, catchUp.targets);
-      if (!done && now < catchUp.deadline) continue;
+      const reached = catchUp.heard(catchUp.answered, now) && reaches(durable, catchUp.targets);
+      if (!reached && now < catchUp.deadline) continue;
       this.#catchUps.delete(catchUp);
-      catchUp.resolve();
+      catchUp.resolve(reached);
     }
   }
 }

@@ -5,9 +5,12 @@
 import type { Committer, Disk } from '../disk/port.ts';
 import { invariant, type Cancel, type Environment, type NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
+import { Bases } from './bases.ts';
 import { ClaimTable } from './claim-table.ts';
 import { quorumSequence } from './claims.ts';
+import { Compaction } from './compaction.ts';
 import { Convergence } from './convergence.ts';
+import { Holders } from './holders.ts';
 import { Intake } from './intake.ts';
 import { defaultLimits, type JournalLimits } from './limits.ts';
 import { Opening } from './opening.ts';
@@ -15,7 +18,7 @@ import { OwnLog } from './own-log.ts';
 import {
   JournalError,
   type Appended,
-  type ClaimVerdict,
+  type Base,
   type Durability,
   type Entry,
   type Journal,
@@ -28,8 +31,9 @@ import { isClaim, type SealedEntry } from './records.ts';
 import type { Positions, RecoveryPhase } from './recovery.ts';
 import { restore, type Restored } from './restore.ts';
 import { Service } from './service.ts';
-import { OpenRegistrations, QuorumWaiters } from './waiting.ts';
-import { channels, decodeHolder, encodeClaim, type Acknowledgement, type HolderAnswer } from './wire.ts';
+import { Verdicts, type Registered } from './verdicts.ts';
+import { QuorumWaiters } from './waiting.ts';
+import type { Acknowledgement } from './wire.ts';
 
 export interface JournalOptions extends Partial<JournalLimits> {
   readonly self: NodeId;
@@ -60,6 +64,8 @@ export interface JournalStats {
   readonly receivedEntries: number;
   readonly pulledEntries: number;
   readonly repairedEntries: number;
+  /** Deleted from this disk because they lay below a base. */
+  readonly deletedEntries: number;
   readonly pushedFrames: number;
   /** Times that unanswered pushes were sent again. */
   readonly resends: number;
@@ -98,6 +104,7 @@ class ZoneJournal implements OpenJournal {
 
   /** Last sequence per origin on this disk. */
   readonly #durable: Map<NodeId, number>;
+  readonly #bases: Bases;
   readonly #own: OwnLog;
   readonly #claims: ClaimTable;
   readonly #intake: Intake;
@@ -107,7 +114,9 @@ class ZoneJournal implements OpenJournal {
   readonly #opening: Opening;
   readonly #service: Service;
   readonly #quorumWaiters = new QuorumWaiters();
-  readonly #registrations: OpenRegistrations;
+  readonly #verdicts: Verdicts;
+  readonly #compaction: Compaction;
+  readonly #holders: Holders;
   readonly #listeners = new Set<(entries: readonly Entry[]) => void>();
   #receivedEntries = 0;
   #cancelTick: Cancel = () => undefined;
@@ -123,7 +132,7 @@ class ZoneJournal implements OpenJournal {
     this.#environment = environment;
     this.#network = network;
     this.#durable = new Map(restored.positions);
-    this.#registrations = new OpenRegistrations({ self, voters: this.#voters });
+    this.#bases = new Bases({ restored: restored.bases });
     this.#own = new OwnLog(
       { ...limits, self, last: this.#held(self) },
       { committer, onDurable: (entries) => this.#onOwnDurable(entries) },
@@ -142,24 +151,48 @@ class ZoneJournal implements OpenJournal {
     );
     this.#claims = new ClaimTable({ cachedMax: limits.claimsCachedMax }, { disk });
     this.#intake = new Intake(
-      { self, bytesMax: limits.intakeBytesMax, positions: restored.positions },
+      { self, bytesMax: limits.intakeBytesMax, positions: restored.positions, bases: restored.bases },
       {
         environment,
         committer,
         claims: this.#claims,
         own: this.#own,
         phase: () => this.#opening.phase,
+        onRaised: (bases) => this.#onRaised(bases),
         onDurable: (entries) => this.#onReceivedDurable(entries),
       },
     );
+    this.#verdicts = new Verdicts(
+      { ...limits, self, voters: this.#voters },
+      { environment, own: this.#own, intake: this.#intake },
+    );
+    this.#holders = new Holders(
+      { self, voters: this.#voters },
+      { environment, network, intake: this.#intake, phase: () => this.#opening.phase },
+    );
+    this.#compaction = new Compaction(limits, {
+      environment,
+      disk,
+      bases: this.#bases,
+      intake: this.#intake,
+      durable: (origin) => this.#held(origin),
+    });
     this.#reader = new Reader(
       { peers, requestTimeoutMs: limits.requestTimeoutMs },
-      { environment, disk, committer, network, durable: (origin) => this.#held(origin) },
+      {
+        environment,
+        disk,
+        committer,
+        network,
+        bases: this.#bases,
+        durable: (origin) => this.#held(origin),
+        onBase: (origin, base) => this.#compaction.takeOver(origin, base),
+      },
     );
-    const sources = { environment, network, own: this.#own, reader: this.#reader };
+    const sources = { environment, network, own: this.#own, bases: this.#bases, reader: this.#reader };
     this.#pushers = new Map(peers.map((peer) => [peer, new Pusher({ ...limits, self, peer }, sources)]));
     this.#convergence = new Convergence(
-      { self, peers, limits },
+      { self, peers, voters: this.#voters, limits },
       {
         environment,
         network,
@@ -167,7 +200,7 @@ class ZoneJournal implements OpenJournal {
         accepted: (origin) => this.#intake.accepted(origin),
         vector: () => this.vector(),
         relearning: () => this.#opening.phase === 'relearning',
-        take: (origin, entries) => this.#take(origin, entries),
+        take: (origin, entries, base) => this.#take(origin, entries, base),
         onAnswer: (peer, vector) => this.#onPeerAnswered(peer, vector),
         onAnnounced: (peer, vector) => this.#opening.check(peer, vector),
       },
@@ -180,9 +213,10 @@ class ZoneJournal implements OpenJournal {
         network,
         intake: this.#intake,
         reader: this.#reader,
+        bases: this.#bases,
         convergence: this.#convergence,
         vector: () => this.vector(),
-        holder: (claim) => this.#holderHere(claim),
+        holder: (claim) => this.#holders.here(claim),
         onAcknowledgement: (from, acknowledgement) => this.#onAcknowledgement(from, acknowledgement),
         onReachability: (peer, reachable) => {
           if (!reachable) this.#pushers.get(peer)?.pause();
@@ -221,62 +255,23 @@ class ZoneJournal implements OpenJournal {
     claim: string,
     payload: Uint8Array,
     options: { readonly timeoutMs: number },
-  ): Promise<{ readonly position?: Position; readonly verdict: ClaimVerdict }> {
+  ): Promise<Registered> {
     invariant(isClaim(claim), 'a claim is 1 to 255 bytes of text');
     this.#checkPayload(payload);
     this.#checkWaiting();
     const deadline = this.#now() + options.timeoutMs;
     if (!(await this.#opening.openedBefore(deadline))) return { verdict: { kind: 'unavailable' } };
     if (this.#closed) throw new JournalError('CLOSED', 'the journal is closed');
-
     const known = this.#claims.peek(claim);
     if (known !== undefined) return { verdict: { kind: 'lost', holder: known.holder } };
-    const decided = Promise.withResolvers<{
-      position?: Position;
-      verdict: ClaimVerdict | Promise<ClaimVerdict>;
-    }>();
-    const taken = this.#intake.offer({
-      kind: 'register',
-      claim,
-      payload,
-      answer: (outcome) => {
-        if (outcome.kind === 'known') {
-          decided.resolve({ verdict: { kind: 'lost', holder: outcome.record.holder } });
-          return;
-        }
-        const { sequence } = outcome;
-        const verdict = this.#registrations.add(sequence, this.#now(), deadline);
-        decided.resolve({ position: { origin: this.#self, sequence }, verdict });
-      },
-      refuse: (error) => {
-        decided.reject(error);
-      },
-    });
-    if (!taken) throw new JournalError('QUEUE_FULL', 'too much waits for a decision');
-    const { position, verdict } = await decided.promise;
-    return position === undefined ? { verdict: await verdict } : { position, verdict: await verdict };
+    return this.#verdicts.register(claim, payload, deadline);
   }
 
-  async holders(
+  holders(
     claim: string,
     options: { readonly timeoutMs: number },
   ): Promise<ReadonlyMap<NodeId, Position | null>> {
-    const holders = new Map<NodeId, Position | null>();
-    const request = encodeClaim(claim);
-    await Promise.all(
-      this.#voters.map(async (voter) => {
-        try {
-          const answer =
-            voter === this.#self
-              ? await this.#holderHere(claim)
-              : decodeHolder(await this.#network.request(voter, channels.holders, request, options));
-          if (answer.kind !== 'unknown') holders.set(voter, answer.kind === 'none' ? null : answer.holder);
-        } catch (error) {
-          this.#environment.log.debug({ voter, error: String(error) }, 'a voter did not answer');
-        }
-      }),
-    );
-    return holders;
+    return this.#holders.ask(claim, options);
   }
 
   subscribe(listener: (entries: readonly Entry[]) => void): Cancel {
@@ -311,6 +306,32 @@ class ZoneJournal implements OpenJournal {
     return this.#convergence.caughtUp(timeoutMs);
   }
 
+  covers(timeoutMs: number): Promise<boolean> {
+    return this.#convergence.covers(timeoutMs);
+  }
+
+  async compact(request: {
+    readonly upTo: Readonly<Record<NodeId, number>>;
+    readonly horizon: number;
+  }): Promise<void> {
+    if (this.#closed) throw new JournalError('CLOSED', 'the journal is closed');
+    const { phase } = this.#opening;
+    if (phase !== 'open') throw new JournalError('UNAVAILABLE', `this node's journal is ${phase}`);
+    await this.#compaction.compact(request.upTo, request.horizon);
+  }
+
+  bases(): Readonly<Record<NodeId, Base>> {
+    return Object.fromEntries(this.#bases.entries());
+  }
+
+  horizon(): number {
+    return this.#bases.horizon;
+  }
+
+  onHorizon(listener: (horizon: number) => void): Cancel {
+    return this.#compaction.onHorizon(listener);
+  }
+
   opened(): Promise<void> {
     return this.#opening.opened();
   }
@@ -327,6 +348,7 @@ class ZoneJournal implements OpenJournal {
       receivedEntries: this.#receivedEntries,
       pulledEntries: this.#convergence.pulledEntries,
       repairedEntries: this.#reader.repaired,
+      deletedEntries: this.#compaction.deletedEntries,
       pushedFrames: pushers.reduce((sum, pusher) => sum + pusher.pushedFrames, 0),
       resends: pushers.reduce((sum, pusher) => sum + pusher.resends, 0),
       rejectedFrames: this.#service.rejectedFrames,
@@ -344,7 +366,8 @@ class ZoneJournal implements OpenJournal {
     this.#convergence.close();
     for (const pusher of this.#pushers.values()) pusher.pause();
     this.#quorumWaiters.close(error);
-    this.#registrations.close(error);
+    this.#verdicts.close(error);
+    this.#compaction.close();
     this.#opening.close(error);
     this.#listeners.clear();
     return Promise.resolve();
@@ -355,7 +378,7 @@ class ZoneJournal implements OpenJournal {
   }
 
   #waiting(): number {
-    return this.#quorumWaiters.size + this.#registrations.size + this.#opening.waiting;
+    return this.#quorumWaiters.size + this.#verdicts.size + this.#opening.waiting;
   }
 
   #checkPayload(payload: Uint8Array): void {
@@ -378,12 +401,7 @@ class ZoneJournal implements OpenJournal {
 
   #onOwnDurable(entries: readonly SealedEntry[]): void {
     this.#durable.set(this.#self, this.#own.durable);
-    const votes = this.#voters.includes(this.#self);
-    for (const { entry } of entries) {
-      if (votes && entry.claim !== undefined) {
-        this.#registrations.vote(entry.sequence, this.#self, { kind: 'granted' });
-      }
-    }
+    this.#verdicts.onOwnDurable(entries);
     for (const pusher of this.#pushers.values()) pusher.pump();
     this.#advanceQuorum();
     this.#tell(entries);
@@ -394,6 +412,15 @@ class ZoneJournal implements OpenJournal {
     this.#receivedEntries += entries.length;
     this.#tell(entries);
     this.#opening.advance();
+  }
+
+  /** J13. What a base covers counts as held: it will never be asked for again. */
+  #onRaised(bases: ReadonlyMap<NodeId, Base>): void {
+    for (const [origin, { sequence }] of bases) {
+      this.#durable.set(origin, Math.max(this.#held(origin), sequence));
+    }
+    this.#compaction.onRaised(bases);
+    this.#convergence.onAdvance();
   }
 
   #tell(entries: readonly SealedEntry[]): void {
@@ -421,7 +448,7 @@ class ZoneJournal implements OpenJournal {
 
   #onAcknowledgement(from: NodeId, acknowledgement: Acknowledgement): void {
     this.#pushers.get(from)?.onAcknowledgement(acknowledgement);
-    for (const { sequence, vote } of acknowledgement.votes) this.#registrations.vote(sequence, from, vote);
+    for (const { sequence, vote } of acknowledgement.votes) this.#verdicts.vote(sequence, from, vote);
     this.#advanceQuorum();
   }
 
@@ -432,12 +459,13 @@ class ZoneJournal implements OpenJournal {
     this.#advanceQuorum();
   }
 
-  #take(origin: NodeId, entries: readonly SealedEntry[]): Promise<boolean> {
+  #take(origin: NodeId, entries: readonly SealedEntry[], base?: Base): Promise<boolean> {
     return new Promise((resolve) => {
       const taken = this.#intake.offer({
         kind: 'received',
         origin,
         entries,
+        ...(base === undefined ? {} : { base }),
         answer: () => {
           resolve(true);
         },
@@ -446,21 +474,6 @@ class ZoneJournal implements OpenJournal {
         },
       });
       if (!taken) resolve(false);
-    });
-  }
-
-  #holderHere(claim: string): Promise<HolderAnswer> {
-    return new Promise((resolve, reject) => {
-      const taken = this.#intake.offer({
-        kind: 'lookup',
-        claim,
-        answer: (record) => {
-          if (record?.standing === 'granted') resolve({ kind: 'held', holder: record.holder });
-          else resolve({ kind: record === undefined && this.#opening.phase === 'open' ? 'none' : 'unknown' });
-        },
-        refuse: reject,
-      });
-      if (!taken) reject(new JournalError('QUEUE_FULL', 'too much waits for a decision'));
     });
   }
 
@@ -479,35 +492,11 @@ class ZoneJournal implements OpenJournal {
       const now = this.#now();
       this.#opening.advance();
       for (const pusher of this.#pushers.values()) pusher.tick(now);
-      this.#askForVotes();
+      this.#verdicts.tick(now, this.#pushers.values());
       this.#convergence.tick(now);
       this.#quorumWaiters.expire(now);
-      this.#registrations.expire(now);
+      this.#compaction.tick();
       this.#scheduleTick();
     });
-  }
-
-  /** Asks again for votes that were lost on the way, or were given before the last link to the voter broke. */
-  #askForVotes(): void {
-    if (this.#registrations.size === 0) return;
-    const { resendAfterMs, frameEntriesMax } = this.#limits;
-    for (const pusher of this.#pushers.values()) {
-      const bounds = { now: this.#now(), afterMs: resendAfterMs, max: frameEntriesMax };
-      const sequences = this.#registrations.unanswered(pusher.peer, pusher.acknowledged, bounds);
-      let records: { sequence: number; record: Uint8Array }[] = [];
-      let bytes = 0;
-      for (const sequence of sequences) {
-        const record = this.#own.recent.get(sequence);
-        if (record === undefined) continue;
-        if (records.length > 0 && bytes + record.byteLength > this.#limits.frameBytesMax) {
-          pusher.ask(records);
-          records = [];
-          bytes = 0;
-        }
-        records.push({ sequence, record });
-        bytes += record.byteLength;
-      }
-      pusher.ask(records);
-    }
   }
 }

@@ -21,6 +21,8 @@ export interface JournalLimits {
   readonly framesInFlightMax: number;
   readonly pageBytesMax: number;
   readonly pageEntriesMax: number;
+  /** Entries below a base that are deleted at a time. */
+  readonly deletedPerBatch: number;
   /** Origins that are pulled at the same time. */
   readonly pullsMax: number;
 
@@ -55,6 +57,7 @@ export const defaultLimits: JournalLimits = {
   framesInFlightMax: 8,
   pageBytesMax: 256 * 1024,
   pageEntriesMax: 512,
+  deletedPerBatch: 256,
   pullsMax: 4,
   tickMs: 50,
   resendAfterMs: 500,

@@ -16,6 +16,13 @@ export interface Entry extends Position {
 /** Per origin, the last sequence held without a gap. */
 export type VersionVector = Readonly<Record<NodeId, number>>;
 
+/** Of one origin: the entries up to `sequence` are gone, for all they were about is older than `horizon`. */
+export interface Base {
+  readonly sequence: number;
+  /** In the caller's measure, a whole number from 0 up. */
+  readonly horizon: number;
+}
+
 /** `local`: on this node's disk (fsync). `quorum`: on the disks of a majority of the zone's voters. */
 export type Durability = 'local' | 'quorum';
 
@@ -35,7 +42,8 @@ export interface Appended {
   readonly durable: Promise<void>;
 }
 
-export type JournalErrorCode = 'UNAVAILABLE' | 'ENTRY_TOO_LARGE' | 'QUEUE_FULL' | 'CLOSED';
+/** `COMPACTED`: what was asked for lies below the base of its origin, and is gone for good. */
+export type JournalErrorCode = 'UNAVAILABLE' | 'ENTRY_TOO_LARGE' | 'QUEUE_FULL' | 'COMPACTED' | 'CLOSED';
 
 export class JournalError extends Error {
   readonly code: JournalErrorCode;
@@ -78,7 +86,10 @@ export interface Journal {
    */
   subscribe(listener: (entries: readonly Entry[]) => void): Cancel;
 
-  /** Entries of one origin from `from` on, at most `limit`, in order; fewer when no more are held. */
+  /**
+   * Entries of one origin from `from` on, at most `limit`, in order; fewer when no more are held. Rejects with
+   * COMPACTED when `from` lies below the origin's base, which may rise at any time.
+   */
   read(origin: NodeId, from: number, limit: number): Promise<readonly Entry[]>;
 
   /** What is on this node's disk. */
@@ -89,4 +100,33 @@ export interface Journal {
 
   /** Resolves when every reachable peer's announced vector has been pulled, or after `timeoutMs`. */
   caughtUp(timeoutMs: number): Promise<void>;
+
+  /**
+   * Asks the zone's voters what they hold now and waits until it is here. True when a majority answered, and so
+   * everything that any caller was told is durable, before this was asked, is on this disk; false after `timeoutMs`.
+   */
+  covers(timeoutMs: number): Promise<boolean>;
+
+  /**
+   * Gives up the entries of each origin up to the sequence named for it, and their claims. The caller vouches that
+   * all they were about is older than `horizon`, and done with at every node that will ever hear of that horizon. The
+   * last entry of an origin always stays. Resolves when the bases are on this disk; rows are deleted after that,
+   * little by little. Rejects with UNAVAILABLE before `opened`, or QUEUE_FULL.
+   */
+  compact(request: {
+    readonly upTo: Readonly<Record<NodeId, number>>;
+    readonly horizon: number;
+  }): Promise<void>;
+
+  /** What is gone from this node's disk, or never came to it because nobody has it any more. */
+  bases(): Readonly<Record<NodeId, Base>>;
+
+  /** The latest horizon of any base; 0 while nothing is gone. */
+  horizon(): number;
+
+  /**
+   * Told when a base has risen: by `compact`, or because this node lacked what its peers no longer have. Entries
+   * beyond a base are told after it. Listeners must not throw and must not block.
+   */
+  onHorizon(listener: (horizon: number) => void): Cancel;
 }

@@ -5,9 +5,11 @@
  * P1  Only entries on this node's disk are sent.
  * P2  What is in flight is bounded; a frame that is not queued by the network is offered again, never dropped.
  * P3  `acknowledged` is only what the peer itself reported to be on its disk.
+ * P4  A peer that lacks what this node gave up is sent what is left, with the base in front.
  */
 import type { Environment, NodeId } from '../environment.ts';
 import type { Lane, Network } from '../peers/port.ts';
+import type { Bases } from './bases.ts';
 import type { OwnLog } from './own-log.ts';
 import type { Reader } from './reader.ts';
 import { channels, encodePush, type Acknowledgement, type WireRecord } from './wire.ts';
@@ -25,6 +27,7 @@ export interface PusherDependencies {
   readonly environment: Environment;
   readonly network: Network;
   readonly own: OwnLog;
+  readonly bases: Bases;
   readonly reader: Reader;
 }
 
@@ -108,8 +111,9 @@ export class Pusher {
 
   /** Sends what there is to send, as far as the window and the network allow. */
   pump(): void {
-    const { own } = this.#dependencies;
-    const { framesInFlightMax, frameBytesMax, frameEntriesMax } = this.#options;
+    const { own, bases } = this.#dependencies;
+    const { self, framesInFlightMax, frameBytesMax, frameEntriesMax } = this.#options;
+    this.#next = Math.max(this.#next, bases.of(self).sequence + 1);
     while (this.#streaming && !this.#reading && this.#next <= own.durable) {
       if (this.#inFlight.length >= framesInFlightMax) return;
       const records = own.recent.slice(this.#next, { bytesMax: frameBytesMax, entriesMax: frameEntriesMax });
@@ -171,9 +175,10 @@ export class Pusher {
     // Lanes overtake each other: change over only when nothing is under way.
     const previous = this.#inFlight.at(-1);
     if (previous !== undefined && previous.lane !== lane) return false;
-    const { network, environment } = this.#dependencies;
-    if (!network.send(this.peer, channels.push, encodePush({ round: this.#round, records }), lane))
-      return false;
+    const { network, environment, bases } = this.#dependencies;
+    const base = bases.of(this.#options.self);
+    const push = { round: this.#round, records, ...(this.#acknowledged < base.sequence ? { base } : {}) };
+    if (!network.send(this.peer, channels.push, encodePush(push), lane)) return false;
     this.#inFlight.push({ last, sentAt: environment.clock.monotonic(), lane });
     this.#next = last + 1;
     this.#pushedFrames++;

@@ -5,13 +5,16 @@
  * S1  What is returned is contiguous from the asked sequence on, and every record passed its checksum.
  * S2  Only when every other member has answered and none has the entry is it lost: that is fatal. While some
  *     cannot be asked, reading fails with UNAVAILABLE and may be tried again.
+ * S3  What lies below a base is neither damaged nor lost: it is gone, and reading it fails with COMPACTED. That holds
+ *     for a peer's base too: the entry it was asked for then has nobody to come from, and nobody who needs it (J13).
  */
 import type { Committer, Disk } from '../disk/port.ts';
 import { RecordError } from '../disk/record.ts';
 import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
+import type { Bases } from './bases.ts';
 import { WireError } from './bytes.ts';
-import { JournalError, type Position } from './port.ts';
+import { JournalError, type Base, type Position } from './port.ts';
 import { entryKey, entryRange, openEntry, type SealedEntry } from './records.ts';
 import { channels, decodePage, encodePull, entryOverheadBytes } from './wire.ts';
 
@@ -25,6 +28,9 @@ export interface ReaderDependencies {
   readonly disk: Disk;
   readonly committer: Committer;
   readonly network: Network;
+  readonly bases: Bases;
+  /** A peer asked for an entry has a base above it. Resolves when this node has taken it over. */
+  readonly onBase: (origin: NodeId, base: Base) => Promise<void>;
   /** Last sequence of an origin on this disk. */
   readonly durable: (origin: NodeId) => number;
 }
@@ -58,7 +64,7 @@ export class Reader {
   /**
    * Entries from `from` on: at least one if there is one, then as many as the bounds allow. With `stop`, a page
    * for a peer, a damaged entry ends it and is repaired meanwhile: two members waiting for each other's repair
-   * would wait for ever. Rejects with JournalError UNAVAILABLE.
+   * would wait for ever. Rejects with JournalError UNAVAILABLE, or COMPACTED when `from` lies below the base.
    */
   async page(
     origin: NodeId,
@@ -70,12 +76,16 @@ export class Reader {
       this.#dependencies.durable(origin),
       from + Math.min(bounds.entriesMax, rowsMax) - 1,
     );
-    if (last < from || from < 1) return [];
+    if (from < 1) return [];
+    this.#checkBase({ origin, sequence: from });
+    if (last < from) return [];
     const rows = await this.#dependencies.disk.range({
       from: entryKey(origin, from),
       to: last === Number.MAX_SAFE_INTEGER ? entryRange(origin).to : entryKey(origin, last + 1),
       limit: last - from + 1,
     });
+    // It may have risen meanwhile, and the rows be deleted.
+    this.#checkBase({ origin, sequence: from });
     const records = new Map(rows);
     const page: SealedEntry[] = [];
     let bytes = 0;
@@ -95,7 +105,7 @@ export class Reader {
     return page;
   }
 
-  /** Fetches an entry from a peer and rewrites it. Rejects with JournalError UNAVAILABLE. */
+  /** Fetches an entry from a peer and rewrites it. Rejects with JournalError UNAVAILABLE or COMPACTED. */
   repair(position: Position): Promise<SealedEntry> {
     const key = entryKey(position.origin, position.sequence);
     const underWay = this.#repairs.get(key);
@@ -112,6 +122,7 @@ export class Reader {
     let answered = 0;
     for (const peer of this.#options.peers) {
       const answer = await this.#fetch(peer, position);
+      this.#checkBase(position);
       if (answer === 'silent') continue;
       answered++;
       if (answer === 'absent') continue;
@@ -139,12 +150,24 @@ export class Reader {
         encodePull({ origin, from: sequence, entriesMax: 1 }),
         { timeoutMs: this.#options.requestTimeoutMs, lane: 'bulk' },
       );
-      const found = decodePage(answer).find((one) => one.sequence === sequence);
+      const { records, base } = decodePage(answer);
+      if (base !== undefined && base.sequence >= sequence) {
+        await this.#dependencies.onBase(origin, base);
+        return 'silent';
+      }
+      const found = records.find((one) => one.sequence === sequence);
       return found === undefined ? 'absent' : openEntry(position, found.record);
     } catch (error) {
       this.#dependencies.environment.log.debug({ peer, error: String(error) }, 'no entry from this peer');
       return 'silent';
     }
+  }
+
+  #checkBase({ origin, sequence }: Position): void {
+    const { bases } = this.#dependencies;
+    if (!bases.covers({ origin, sequence })) return;
+    const base = bases.of(origin);
+    throw new JournalError('COMPACTED', `${origin}:${sequence} is gone, like all up to ${base.sequence}`);
   }
 }
 

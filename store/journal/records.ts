@@ -5,17 +5,19 @@
  *
  *   journal/entry/<origin>/<sequence>   claim length (1 byte), claim, payload
  *   journal/claim/<claim>               who holds it here, and whether this node gave it its vote
+ *   journal/base/<origin>               up to where its entries are gone, and how old they were
  *   journal/state                       whether this disk knows all that it once promised
  */
 import type { NodeId } from '../environment.ts';
 import { below, fixedWidth, keyOf, parseFixedWidth, partsOf } from '../disk/keys.ts';
 import { openRecord, sealRecord } from '../disk/record.ts';
 import { ByteReader, ByteWriter, WireError } from './bytes.ts';
-import type { Entry, Position } from './port.ts';
+import type { Base, Entry, Position } from './port.ts';
 
 const claimBytesMax = 255;
 const entryRoot = keyOf('journal', 'entry');
 const claimRoot = keyOf('journal', 'claim');
+const baseRoot = keyOf('journal', 'base');
 export const stateKey = keyOf('journal', 'state');
 
 /** An entry as it lies on disk and travels. */
@@ -53,6 +55,19 @@ export function positionOf(key: string): Position | undefined {
 /** Claims are the caller's text: whatever a key may not contain is escaped. */
 export function claimKey(claim: string): string {
   return `${claimRoot}/${encodeURIComponent(claim)}`;
+}
+
+export function baseKey(origin: NodeId): string {
+  return `${baseRoot}/${origin}`;
+}
+
+export function baseRange(): { readonly from: string; readonly to: string } {
+  return below(baseRoot);
+}
+
+/** Undefined when the key is none of a base. */
+export function originOfBase(key: string): NodeId | undefined {
+  return partsOf(key)[2];
 }
 
 export function isClaim(claim: string): boolean {
@@ -99,6 +114,18 @@ export function openClaim(claim: string, record: Uint8Array): ClaimRecord {
   const standing = reader.byte() === 1 ? 'granted' : 'inherited';
   const sequence = reader.number();
   return { holder: { origin: reader.text(), sequence }, standing };
+}
+
+export function sealBase(origin: NodeId, { sequence, horizon }: Base): Uint8Array {
+  return sealRecord(baseKey(origin), new ByteWriter(16).number(sequence).number(horizon).finish());
+}
+
+/** Throws RecordError or WireError. */
+export function openBase(origin: NodeId, record: Uint8Array): Base {
+  const reader = new ByteReader(openRecord(baseKey(origin), record));
+  const base = { sequence: reader.number(), horizon: reader.number() };
+  reader.end();
+  return base;
 }
 
 /** Whether this disk knows everything that it ever acknowledged: false while relearning. */

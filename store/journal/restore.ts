@@ -6,12 +6,23 @@ import type { Disk } from '../disk/port.ts';
 import { RecordError } from '../disk/record.ts';
 import type { NodeId } from '../environment.ts';
 import { WireError } from './bytes.ts';
-import type { Position } from './port.ts';
-import { entryRange, openEntry, openState, positionOf, stateKey } from './records.ts';
+import type { Base, Position } from './port.ts';
+import {
+  baseRange,
+  entryRange,
+  openBase,
+  openEntry,
+  openState,
+  originOfBase,
+  positionOf,
+  stateKey,
+} from './records.ts';
 
 export interface Restored {
   /** Last sequence per origin. */
   readonly positions: ReadonlyMap<NodeId, number>;
+  /** What is gone for good, per origin. */
+  readonly bases: ReadonlyMap<NodeId, Base>;
   /** Entries among the newest of each origin that are damaged or missing. */
   readonly damaged: readonly Position[];
   /** The disk once said that it knows all it ever acknowledged. */
@@ -23,28 +34,56 @@ const tailEntries = 64;
 /** Rejects with RecordError for a disk that a newer program wrote. */
 export async function restore(disk: Disk): Promise<Restored> {
   const state = await disk.get(stateKey);
+  const { bases, unreadable } = await restoreBases(disk);
   const positions = new Map<NodeId, number>();
+  for (const [origin, { sequence }] of bases) positions.set(origin, sequence);
   const damaged: Position[] = [];
   const { from: start, to } = entryRange();
   let from = start;
   for (;;) {
     const [first] = await disk.range({ from, to, limit: 1 });
-    const origin = first === undefined ? undefined : positionOf(first[0])?.origin;
-    if (origin === undefined) break;
+    const oldest = first === undefined ? undefined : positionOf(first[0]);
+    if (oldest === undefined) break;
+    const { origin } = oldest;
+    // Rows go in sequence: the first that is left tells as much as the record did, but for the horizon.
+    if (unreadable.delete(origin)) bases.set(origin, { sequence: oldest.sequence - 1, horizon: 0 });
+    const base = bases.get(origin)?.sequence ?? 0;
     const range = entryRange(origin);
     const tail = await disk.range({ ...range, limit: tailEntries, reverse: true });
     const last = tail[0] === undefined ? undefined : positionOf(tail[0][0]);
     if (last !== undefined) {
-      positions.set(origin, last.sequence);
+      positions.set(origin, Math.max(base, last.sequence));
       const intact = new Set(tail.filter(isIntact).map(([key]) => positionOf(key)?.sequence));
-      for (let age = 0; age < Math.min(tailEntries, last.sequence); age++) {
+      for (let age = 0; age < Math.min(tailEntries, last.sequence - base); age++) {
         const sequence = last.sequence - age;
         if (!intact.has(sequence)) damaged.push({ origin, sequence });
       }
     }
     from = range.to;
   }
-  return { positions, damaged, whole: state !== undefined && isWhole(state) };
+  // With no row left of an origin whose base is unreadable, the disk does not know what it held.
+  const whole = unreadable.size === 0 && state !== undefined && isWhole(state);
+  return { positions, bases, damaged, whole };
+}
+
+const basesMax = 10_000;
+
+async function restoreBases(
+  disk: Disk,
+): Promise<{ readonly bases: Map<NodeId, Base>; readonly unreadable: Set<NodeId> }> {
+  const bases = new Map<NodeId, Base>();
+  const unreadable = new Set<NodeId>();
+  for (const [key, record] of await disk.range({ ...baseRange(), limit: basesMax })) {
+    const origin = originOfBase(key);
+    if (origin === undefined) continue;
+    try {
+      bases.set(origin, openBase(origin, record));
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      unreadable.add(origin);
+    }
+  }
+  return { bases, unreadable };
 }
 
 /** A damaged state record says nothing, and a disk that says nothing relearns. */
@@ -52,7 +91,7 @@ function isWhole(record: Uint8Array): boolean {
   try {
     return openState(record).whole;
   } catch (error) {
-    if (error instanceof RecordError && error.code === 'CORRUPT_RECORD') return false;
+    if (isDamage(error)) return false;
     throw error;
   }
 }
@@ -64,8 +103,11 @@ function isIntact([key, record]: readonly [string, Uint8Array]): boolean {
     openEntry(position, record);
     return true;
   } catch (error) {
-    if (error instanceof WireError) return false;
-    if (error instanceof RecordError && error.code === 'CORRUPT_RECORD') return false;
+    if (isDamage(error)) return false;
     throw error;
   }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof WireError || (error instanceof RecordError && error.code === 'CORRUPT_RECORD');
 }

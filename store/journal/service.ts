@@ -5,6 +5,7 @@
  */
 import type { Cancel, Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
+import type { Bases } from './bases.ts';
 import type { Convergence } from './convergence.ts';
 import type { Intake } from './intake.ts';
 import type { JournalLimits } from './limits.ts';
@@ -36,6 +37,7 @@ export interface ServiceDependencies {
   readonly network: Network;
   readonly intake: Intake;
   readonly reader: Reader;
+  readonly bases: Bases;
   readonly convergence: Convergence;
   readonly vector: () => VersionVector;
   readonly holder: (claim: string) => Promise<HolderAnswer>;
@@ -100,13 +102,14 @@ export class Service {
 
   #onPush(from: NodeId, frame: Uint8Array): void {
     const { intake, network, vector } = this.#dependencies;
-    const { round, records } = decodePush(frame);
+    const { round, records, base } = decodePush(frame);
     const entries = records.map(({ sequence, record }) => openEntry({ origin: from, sequence }, record));
     // Not taken for lack of room: no answer, the sender comes again.
     intake.offer({
       kind: 'received',
       origin: from,
       entries,
+      ...(base === undefined ? {} : { base }),
       answer: ({ votes, gap }) => {
         const upTo = vector()[from] ?? 0;
         network.send(from, channels.acknowledge, encodeAcknowledgement({ round, upTo, gap, votes }), 'fast');
@@ -117,15 +120,14 @@ export class Service {
 
   async #onPull(from: NodeId, frame: Uint8Array): Promise<Uint8Array> {
     this.#admit(from);
-    const request = decodePull(frame);
+    const { origin, from: wanted, entriesMax } = decodePull(frame);
     const { pageEntriesMax, pageBytesMax } = this.#limits;
-    const page = await this.#dependencies.reader.page(
-      request.origin,
-      request.from,
-      { entriesMax: Math.min(request.entriesMax, pageEntriesMax), bytesMax: pageBytesMax },
-      'stop',
-    );
-    return encodePage(page.map(({ entry, record }) => ({ sequence: entry.sequence, record })));
+    const base = this.#dependencies.bases.of(origin);
+    const bounds = { entriesMax: Math.min(entriesMax, pageEntriesMax), bytesMax: pageBytesMax };
+    const first = Math.max(wanted, base.sequence + 1);
+    const page = await this.#dependencies.reader.page(origin, first, bounds, 'stop');
+    const records = page.map(({ entry, record }) => ({ sequence: entry.sequence, record }));
+    return encodePage(first === wanted ? { records } : { records, base });
   }
 
   #admit(from: NodeId): void {

@@ -1,6 +1,7 @@
 /**
  * The frames between the journals of one zone. Each starts with the version of its layout; a frame of another
- * version is WireError at the receiver, which drops it.
+ * version is WireError at the receiver, which drops it. Entries that begin beyond a base tell the base with them, in a
+ * layout of its own (version 2).
  *
  *   journal/push      own entries of the sender, usually contiguous; re-sent ones only to ask for votes
  *   journal/ack       what the receiver holds of the sender's journal, and its votes on the frame's claims
@@ -12,7 +13,7 @@
 import type { NodeId } from '../environment.ts';
 import { ByteReader, ByteWriter, WireError } from './bytes.ts';
 import type { Vote } from './claims.ts';
-import type { Position, VersionVector } from './port.ts';
+import type { Base, Position, VersionVector } from './port.ts';
 
 export const channels = {
   push: 'journal/push',
@@ -24,8 +25,10 @@ export const channels = {
 } as const;
 
 const version = 1;
+/** Of pushes and pages that open with a base. */
+const versionWithBase = 2;
 /** What a frame holds besides its records, at most. */
-const frameOverheadBytes = 16;
+const frameOverheadBytes = 32;
 /** What an entry weighs in a frame besides its record, at most. */
 export const entryOverheadBytes = 12;
 
@@ -38,6 +41,14 @@ export interface Push {
   /** Grows when the sender starts again from an earlier position; gaps reported for older rounds are stale. */
   readonly round: number;
   readonly records: readonly WireRecord[];
+  /** Told to a peer that lacks entries which the sender no longer has. */
+  readonly base?: Base;
+}
+
+export interface Page {
+  readonly records: readonly WireRecord[];
+  /** The page was asked for from below it, and begins beyond. */
+  readonly base?: Base;
 }
 
 export interface Acknowledgement {
@@ -74,25 +85,26 @@ function write(expectedBytes?: number): ByteWriter {
   return new ByteWriter(expectedBytes).byte(version);
 }
 
-export function encodePush({ round, records }: Push): Uint8Array {
-  const bytes = records.reduce((sum, { record }) => sum + record.byteLength + entryOverheadBytes, 0);
-  const writer = write(bytes + frameOverheadBytes).number(round);
+export function encodePush({ round, records, base }: Push): Uint8Array {
+  const writer = writeBased(records, base).number(round);
   return writeRecords(writer, records).finish();
 }
 
 export function decodePush(frame: Uint8Array): Push {
-  const reader = open(frame);
+  const { reader, base } = openBased(frame);
   const round = reader.number();
-  return { round, records: readRecords(reader) };
+  const records = readRecords(reader);
+  return base === undefined ? { round, records } : { round, records, base };
 }
 
-export function encodePage(records: readonly WireRecord[]): Uint8Array {
-  const bytes = records.reduce((sum, { record }) => sum + record.byteLength + entryOverheadBytes, 0);
-  return writeRecords(write(bytes + frameOverheadBytes), records).finish();
+export function encodePage({ records, base }: Page): Uint8Array {
+  return writeRecords(writeBased(records, base), records).finish();
 }
 
-export function decodePage(frame: Uint8Array): readonly WireRecord[] {
-  return readRecords(open(frame));
+export function decodePage(frame: Uint8Array): Page {
+  const { reader, base } = openBased(frame);
+  const records = readRecords(reader);
+  return base === undefined ? { records } : { records, base };
 }
 
 export function encodeAcknowledgement({ round, upTo, gap, votes }: Acknowledgement): Uint8Array {
@@ -181,6 +193,21 @@ export function decodeHolder(frame: Uint8Array): HolderAnswer {
   if (kind === 1) return { kind: 'unknown' };
   const sequence = reader.number();
   return { kind: 'held', holder: { origin: reader.text(), sequence } };
+}
+
+/** The head of a frame for `records`, with the base if there is one. */
+function writeBased(records: readonly WireRecord[], base: Base | undefined): ByteWriter {
+  const bytes = records.reduce((sum, { record }) => sum + record.byteLength + entryOverheadBytes, 0);
+  const writer = new ByteWriter(bytes + frameOverheadBytes);
+  if (base === undefined) return writer.byte(version);
+  return writer.byte(versionWithBase).number(base.sequence).number(base.horizon);
+}
+
+function openBased(frame: Uint8Array): { readonly reader: ByteReader; readonly base?: Base } {
+  if (frame[0] !== versionWithBase) return { reader: open(frame) };
+  const reader = new ByteReader(frame);
+  reader.byte();
+  return { reader, base: { sequence: reader.number(), horizon: reader.number() } };
 }
 
 function readVote(reader: ByteReader): Vote {

@@ -21,6 +21,8 @@ export interface TestNode {
   readonly network: Network;
   /** What `subscribe` told in this process life. */
   readonly heard: Entry[];
+  /** What `onHorizon` told, and how many entries had been heard by then. */
+  readonly horizons: { readonly horizon: number; readonly after: number }[];
 }
 
 export interface ClusterOptions {
@@ -97,7 +99,9 @@ export class TestCluster {
     const journal = await this.clock.resolve(opening, { withinMs: 1_000 });
     const heard: Entry[] = [];
     journal.subscribe((entries) => heard.push(...entries));
-    const node = { id, journal, environment, clock, network, heard };
+    const horizons: TestNode['horizons'] = [];
+    journal.onHorizon((horizon) => horizons.push({ horizon, after: heard.length }));
+    const node = { id, journal, environment, clock, network, heard, horizons };
     this.nodes.set(id, node);
     return node;
   }
@@ -137,12 +141,25 @@ export class TestCluster {
     await this.clock.until(() => this.converged(), { withinMs, what: 'the vectors are equal' });
   }
 
-  /** All entries of a node as `n1:42=payload`, read from its disk. */
+  /** Per origin, the highest base that any member has. */
+  highestBases(): Readonly<Record<NodeId, number>> {
+    const highest: Record<NodeId, number> = {};
+    for (const { journal } of this.nodes.values()) {
+      for (const [origin, { sequence }] of Object.entries(journal.bases())) {
+        highest[origin] = Math.max(highest[origin] ?? 0, sequence);
+      }
+    }
+    return highest;
+  }
+
+  /** All entries of a node beyond what any member gave up, as `n1:42=payload`, read from its disk. */
   async contents(id: NodeId): Promise<readonly string[]> {
     const journal = this.journal(id);
+    const bases = this.highestBases();
     const lines: string[] = [];
     for (const [origin, last] of Object.entries(journal.vector()).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-      const entries = await this.clock.resolve(journal.read(origin, 1, last), { withinMs: 10_000 });
+      const from = (bases[origin] ?? 0) + 1;
+      const entries = await this.clock.resolve(journal.read(origin, from, last), { withinMs: 10_000 });
       for (const { sequence, payload } of entries) lines.push(`${origin}:${sequence}=${text(payload)}`);
     }
     return lines;

@@ -13,6 +13,7 @@ import {
   decodeVector,
   encodeAcknowledgement,
   encodeHolder,
+  encodePage,
   encodePull,
   encodePush,
   encodeVector,
@@ -35,6 +36,16 @@ test('every frame reads back as what was written', () => {
       const read = decodePush(encodePush({ round, records: written }));
       expect(read.round).toBe(round);
       expect(read.records.map((one) => ({ ...one, record: Uint8Array.from(one.record) }))).toEqual(written);
+      expect(read.base).toBeUndefined();
+    }),
+  );
+  fc.assert(
+    fc.property(sequence, records, fc.record({ sequence, horizon: sequence }), (round, written, base) => {
+      const push = decodePush(encodePush({ round, records: written, base }));
+      const page = decodePage(encodePage({ records: written, base }));
+      expect([push.round, push.base, page.base]).toEqual([round, base, base]);
+      for (const read of [push.records, page.records])
+        expect(read.map((one) => ({ ...one, record: Uint8Array.from(one.record) }))).toEqual(written);
     }),
   );
   const votes = fc.array(fc.record({ sequence, vote }));

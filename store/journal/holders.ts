@@ -1,0 +1,73 @@
+/**
+ * Who holds a claim: asked of the voters, and answered for this node. An answer rests on what is on the disk, and a
+ * node whose disk forgot whom it voted for says so rather than that nobody holds it.
+ */
+import type { Environment, NodeId } from '../environment.ts';
+import type { Network } from '../peers/port.ts';
+import type { Intake } from './intake.ts';
+import { JournalError, type Position } from './port.ts';
+import type { RecoveryPhase } from './recovery.ts';
+import { channels, decodeHolder, encodeClaim, type HolderAnswer } from './wire.ts';
+
+export interface HoldersDependencies {
+  readonly environment: Environment;
+  readonly network: Network;
+  readonly intake: Pick<Intake, 'offer'>;
+  readonly phase: () => RecoveryPhase;
+}
+
+export class Holders {
+  readonly #self: NodeId;
+  readonly #voters: readonly NodeId[];
+  readonly #dependencies: HoldersDependencies;
+
+  constructor(
+    options: { readonly self: NodeId; readonly voters: readonly NodeId[] },
+    dependencies: HoldersDependencies,
+  ) {
+    this.#self = options.self;
+    this.#voters = options.voters;
+    this.#dependencies = dependencies;
+  }
+
+  /** Per voter that answered in time and knows: its holder, or null. */
+  async ask(
+    claim: string,
+    options: { readonly timeoutMs: number },
+  ): Promise<ReadonlyMap<NodeId, Position | null>> {
+    const { network, environment } = this.#dependencies;
+    const holders = new Map<NodeId, Position | null>();
+    const request = encodeClaim(claim);
+    await Promise.all(
+      this.#voters.map(async (voter) => {
+        try {
+          const answer =
+            voter === this.#self
+              ? await this.here(claim)
+              : decodeHolder(await network.request(voter, channels.holders, request, options));
+          if (answer.kind !== 'unknown') holders.set(voter, answer.kind === 'none' ? null : answer.holder);
+        } catch (error) {
+          environment.log.debug({ voter, error: String(error) }, 'a voter did not answer');
+        }
+      }),
+    );
+    return holders;
+  }
+
+  /** Rejects with JournalError QUEUE_FULL or CLOSED. */
+  here(claim: string): Promise<HolderAnswer> {
+    const { intake, phase } = this.#dependencies;
+    return new Promise((resolve, reject) => {
+      const taken = intake.offer({
+        kind: 'lookup',
+        claim,
+        answer: (record) => {
+          if (record?.standing === 'granted') resolve({ kind: 'held', holder: record.holder });
+          else resolve({ kind: record === undefined && phase() === 'open' ? 'none' : 'unknown' });
+        },
+        refuse: reject,
+      });
+      if (!taken) reject(new JournalError('QUEUE_FULL', 'too much waits for a decision'));
+    });
+  }
+}
