@@ -164,10 +164,16 @@ describe('what members say to each other about it', () => {
       list: founders,
     });
     fc.assert(
-      fc.property(fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.json().map((text) => Buffer.from(text))), (bytes) => {
-        for (const decode of [decodeChange, decodeAnswer, decodeFarewell])
-          expect(decode(bytes)).toBeUndefined();
-      }),
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 40 }),
+          fc.json().map((text) => Buffer.from(text)),
+        ),
+        (bytes) => {
+          for (const decode of [decodeChange, decodeAnswer, decodeFarewell])
+            expect(decode(bytes)).toBeUndefined();
+        },
+      ),
     );
   });
 });
