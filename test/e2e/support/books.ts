@@ -4,8 +4,8 @@ import type { StockLevel } from '../../../store/ledger/port.ts';
 import type { Purchase } from './buyers.ts';
 import type { TestProduct } from './catalog.ts';
 import type { Cluster } from './cluster.ts';
+import { moneyDiscrepancies, recordDiscrepancies, stockDiscrepancies } from './discrepancies.ts';
 import { eventually } from './eventually.ts';
-import { nothing } from './sandbox-books.ts';
 
 /**
  * The auditor: what customers were told, what each node holds, what the payment provider took and what the
@@ -46,27 +46,12 @@ export async function expectExactBooks(
   orders: readonly Order[],
   withinMs: number,
 ): Promise<void> {
-  const outcomes = new Map(orders.map((order) => [order.id, order.outcome]));
-  const sold = unitsSold(orders);
-
   await eventually(
     withinMs,
     async () => {
-      const rows = await cluster.query<{ order_id: string; outcome: string }>(
-        'SELECT order_id, outcome FROM orders',
-      );
-      expect(rows.length, 'orders in the system of record').toBe(outcomes.size);
-      const different = rows.filter((row) => outcomes.get(row.order_id) !== row.outcome);
-      expect(different).toEqual([]);
+      expect(recordDiscrepancies(products, orders, await cluster.shopRecords())).toEqual([]);
     },
     500,
-  );
-
-  const inventory = await cluster.query<{ sku: string; on_hand: number }>(
-    'SELECT sku, on_hand FROM inventory',
-  );
-  expect(Object.fromEntries(inventory.map((row) => [row.sku, row.on_hand]))).toEqual(
-    Object.fromEntries(products.map(({ sku, onHand }) => [sku, onHand - (sold.get(sku) ?? 0)])),
   );
 }
 
@@ -77,18 +62,10 @@ export async function expectStockAddsUp(
   orders: readonly Order[],
   withinMs: number,
 ): Promise<void> {
-  const sold = unitsSold(orders);
   for (const url of cluster.urls)
     await eventually(withinMs, async () => {
       const { stock } = await cluster.get<{ stock: readonly StockLevel[] }>(`${url}/stock`);
-      expect(stock).toHaveLength(products.length);
-      for (const level of stock) {
-        expect(level.available + level.held + level.sold, `${level.sku} at ${url}`).toBe(level.onHand);
-        expect(level.held, `held ${level.sku} at ${url}`).toBe(0);
-        expect(level.available, `available ${level.sku} at ${url}`).toBe(
-          (products.find(({ sku }) => sku === level.sku)?.onHand ?? 0) - (sold.get(level.sku) ?? 0),
-        );
-      }
+      expect(stockDiscrepancies(products, orders, stock), `stock at ${url}`).toEqual([]);
     });
 }
 
@@ -101,31 +78,13 @@ export async function expectMoneyMatches(
   orders: readonly Order[],
   withinMs = 20_000,
 ): Promise<void> {
-  const known = new Set(orders.map(({ id }) => id));
-  const totals = new Map(orders.map(({ id, outcome, total }) => [id, outcome === 'fulfilled' ? total : 0]));
   await eventually(withinMs, async () => {
-    const statements = await cluster.sandbox.byOrder();
-    const wrong = orders
-      .map((order) => ({ order: order.id, outcome: order.outcome, ...(statements.get(order.id) ?? nothing) }))
-      .filter(({ order, kept, timesCaptured, stillAuthorized }) => {
-        const due = totals.get(order) ?? 0;
-        return kept !== due || stillAuthorized > 0 || (due > 0 && timesCaptured !== 1);
-      });
-    expect(wrong).toEqual([]);
-    expect([...statements.keys()].filter((name) => !known.has(name))).toEqual([]);
+    expect(moneyDiscrepancies(orders, await cluster.sandbox.byOrder())).toEqual([]);
   });
 }
 
 function acceptedIds(purchases: readonly Purchase[]): readonly string[] {
   return purchases.flatMap(({ order }) => (order === undefined ? [] : [order.id]));
-}
-
-function unitsSold(orders: readonly Order[]): ReadonlyMap<string, number> {
-  const sold = new Map<string, number>();
-  for (const order of orders)
-    if (order.outcome === 'fulfilled')
-      for (const { sku, quantity } of order.lines) sold.set(sku, (sold.get(sku) ?? 0) + quantity);
-  return sold;
 }
 
 async function inBatches<Item, Result>(

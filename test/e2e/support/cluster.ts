@@ -5,12 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { askControl } from '../../../node/cli/dev/control.ts';
+import type { ControlRequest } from '../../../node/cli/dev/control.ts';
 import { lastLines } from '../../../node/cli/dev/log-tail.ts';
 import { partsOf, planOf } from '../../../node/cli/dev/plan.ts';
 import type { Plan } from '../../../node/cli/dev/plan.ts';
 import type { CaptureMode } from '../../../node/orders/order.ts';
 import { catalogCsv, plenty } from './catalog.ts';
 import type { TestProduct } from './catalog.ts';
+import type { ShopRecords } from './discrepancies.ts';
 import { JsonClient } from './http.ts';
 import { SandboxBooks } from './sandbox-books.ts';
 
@@ -70,6 +72,10 @@ export class Cluster {
     return new Map(partsOf(this.#plan).map((part) => [part.name, part.pidFile]));
   }
 
+  get dataDirectory(): string {
+    return this.#plan.dataDirectory;
+  }
+
   get urls(): readonly string[] {
     return this.#plan.nodes.map((node) => node.httpUrl);
   }
@@ -100,19 +106,42 @@ export class Cluster {
   }
 
   async kill(part: string, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    await this.#control('kill', part, signal);
+    await this.#control({ action: 'kill', target: part, signal });
   }
 
   async revive(part: string): Promise<void> {
-    await this.#control('revive', part);
+    await this.#control({ action: 'revive', target: part });
   }
 
   async pause(part: string): Promise<void> {
-    await this.#control('pause', part);
+    await this.#control({ action: 'pause', target: part });
   }
 
   async resume(part: string): Promise<void> {
-    await this.#control('resume', part);
+    await this.#control({ action: 'resume', target: part });
+  }
+
+  /** Ends a node and empties its disk, but for its key. */
+  async wipe(node: NodeName): Promise<void> {
+    await this.#control({ action: 'wipe', target: node });
+  }
+
+  /** Cuts the links of a node to all others, or to one, both ways or one. */
+  async partition(
+    node: NodeName,
+    options: { readonly other?: NodeName; readonly oneWay?: 'in' | 'out' } = {},
+  ): Promise<void> {
+    await this.#control({ action: 'partition', target: node, ...options });
+  }
+
+  /** What a node says to the others, and hears, takes so much longer. */
+  async slow(node: NodeName, delayMs: number): Promise<void> {
+    await this.#control({ action: 'slow', target: node, delay: `${String(delayMs)}ms` });
+  }
+
+  /** Mends all links, or those of one node. */
+  async heal(node?: NodeName): Promise<void> {
+    await this.#control({ action: 'heal', ...(node === undefined ? {} : { target: node }) });
   }
 
   /** One statement, on a connection of its own. */
@@ -134,6 +163,14 @@ export class Cluster {
     } finally {
       await client.end().catch(() => {});
     }
+  }
+
+  /** What the shop's own database holds now. */
+  async shopRecords(): Promise<ShopRecords> {
+    return {
+      orders: await this.query('SELECT order_id, outcome FROM orders'),
+      inventory: await this.query('SELECT sku, on_hand FROM inventory'),
+    };
   }
 
   /** What happened, for whoever reads a failed test. */
@@ -159,8 +196,7 @@ export class Cluster {
     if (options.keep !== true) rmSync(this.#plan.dataDirectory, { recursive: true, force: true });
   }
 
-  async #control(action: string, target: string, signal?: NodeJS.Signals): Promise<void> {
-    const request = { action, target, ...(signal === undefined ? {} : { signal }) };
+  async #control(request: ControlRequest): Promise<void> {
     await askControl(this.#plan.dataDirectory, request);
   }
 }
