@@ -163,9 +163,25 @@ describe('giving up what is old', () => {
   });
 });
 
+test('a claim that is asked for while it goes is free all the same', async () => {
+  const cluster = await TestCluster.open({ seed: 13, size: 1, syncMs: 5, limits: small });
+  expect(await register(cluster, 'n1', 'order')).toBe('won');
+  await append(cluster, 'n1', 3);
+  const { journal } = cluster.node('n1');
+  void journal.compact({ upTo: { n1: 1 }, horizon: 5 });
+  while (cluster.disk('n1').keys('journal/claim/').length > 0) {
+    void journal.holders('order', { timeoutMs: 100 });
+    await cluster.clock.advance(1);
+  }
+  await cluster.clock.advance(50);
+  expect(await register(cluster, 'n1', 'order')).toBe('won');
+});
+
 describe('who lacks what is gone', () => {
   test('takes over the base from the origin that pushes, hears of the horizon first, and goes on from there', async () => {
-    const cluster = await TestCluster.open({ seed: 5, size: 3, limits: small });
+    // Nobody pulls in time: what comes, comes by pushes.
+    const limits = { ...small, pullPatienceMs: 120_000 };
+    const cluster = await TestCluster.open({ seed: 5, size: 3, limits });
     await append(cluster, 'n1', 20);
     await cluster.converge();
     cluster.kill('n3');
@@ -301,7 +317,7 @@ describe('who asks a majority', () => {
 });
 
 describe.each(
-  Array.from({ length: 12 }, (_, index) => ({ seed: 300 + index, size: index % 2 === 0 ? 3 : 5 })),
+  Array.from({ length: 8 }, (_, index) => ({ seed: 300 + index, size: index % 2 === 0 ? 3 : 5 })),
 )(
   'seed $seed, $size nodes that give up what is old, under loss, partitions, deaths, power loss and emptied disks',
   ({ seed, size }) => {
