@@ -4,6 +4,7 @@ import { tally } from './quorum.ts';
 import {
   becomeFollower,
   changeHardState,
+  electorateOf,
   isHardStateDurable,
   isSelfVoter,
   resetElectionTimer,
@@ -95,7 +96,7 @@ function concludeVote(state: State): void {
 }
 
 function conclude(state: State, votes: Parameters<typeof tally>[1], won: (state: State) => void): void {
-  switch (tally(state.options.configuration, votes)) {
+  switch (tally(electorateOf(state), votes)) {
     case 'won':
       won(state);
       break;
@@ -107,13 +108,16 @@ function conclude(state: State, votes: Parameters<typeof tally>[1], won: (state:
   }
 }
 
-/** C5: only a log as complete as ours may lead. */
+/**
+ * C5: only a log as complete as ours may lead. Whether we think that either of us is a voter does not matter: who
+ * asks may know of a change that has not reached us, and counts by the configuration in its own log (C20).
+ */
 function isAcceptable(state: State, candidate: PreVoteRequest | VoteRequest): boolean {
-  return isSelfVoter(state) && state.log.isCovered(candidate);
+  return state.log.isCovered(candidate);
 }
 
 function rivals(state: State): readonly NodeId[] {
-  return state.options.configuration.voters.filter((voter) => voter !== state.options.self);
+  return electorateOf(state).everyone.filter((voter) => voter !== state.options.self);
 }
 
 function request(state: State, to: NodeId, term: number) {

@@ -1,10 +1,14 @@
 /** The one door of the consensus core. */
 export { Raft } from './raft.ts';
+export { decodeConfiguration, encodeConfiguration } from './configuration.ts';
 export { emptyDisk } from './types.ts';
 export type {
   Append,
   AppendOutcome,
   Configuration,
+  ConfigurationChange,
+  ConfigurationProposed,
+  ConfigurationRefusal,
   Entry,
   EntryKind,
   Event,

@@ -1,5 +1,5 @@
-import { reachedByQuorum } from './quorum.ts';
-import type { Leader, State } from './state.ts';
+import { reachedByQuorum, type Electorate } from './quorum.ts';
+import { electorateOf, isSoleVoter, type Leader, type State } from './state.ts';
 import type { NodeId, Standing } from './types.ts';
 
 /**
@@ -14,11 +14,14 @@ import type { NodeId, Standing } from './types.ts';
 /** Our time at the sending of the latest messages that a quorum has answered; we always hear ourselves. */
 export function quorumContactAt(state: State): number {
   const { role } = state;
-  if (role.kind !== 'leader') return -Infinity;
-  return reachedByQuorum(state.options.configuration, (voter) =>
+  return role.kind === 'leader' ? quorumContact(state, role, electorateOf(state)) : -Infinity;
+}
+
+export function quorumContact(state: State, leader: Leader, electorate: Electorate): number {
+  return reachedByQuorum(electorate, (voter) =>
     voter === state.options.self
-      ? { value: state.now, standing: role.standing }
-      : { value: role.progress.get(voter)?.contactAt ?? -Infinity, standing: standingIn(role, voter) },
+      ? { value: state.now, standing: leader.standing }
+      : { value: leader.progress.get(voter)?.contactAt ?? -Infinity, standing: standingIn(leader, voter) },
   );
 }
 
@@ -34,7 +37,7 @@ export function leaseMs(state: State): number {
 
 export function leaseValid(state: State, now: number): boolean {
   if (state.role.kind !== 'leader') return false;
-  if (state.options.configuration.voters.length === 1) return true;
+  if (isSoleVoter(state)) return true;
   return now < quorumContactAt(state) + leaseMs(state);
 }
 
@@ -50,7 +53,7 @@ export function isLinearizable(state: State, now: number): boolean {
 
 /** CheckQuorum: a leader that a majority has not answered for an election timeout leads nobody any more. */
 export function quorumLostAt(state: State): number {
-  if (state.role.kind !== 'leader' || state.options.configuration.voters.length === 1) return Infinity;
+  if (state.role.kind !== 'leader' || isSoleVoter(state)) return Infinity;
   return Math.max(quorumContactAt(state), state.role.electedAt) + state.options.electionTimeoutMsMin;
 }
 

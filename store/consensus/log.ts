@@ -1,10 +1,11 @@
 import { assert } from './assert.ts';
-import type { Entry, Place, Restored } from './types.ts';
+import { ConfigurationHistory } from './configuration-history.ts';
+import type { Configuration, Entry, Place, Restored, SnapshotMark } from './types.ts';
 
 /**
- * The log as this node knows it, and how far each part of its way has come. Owns the entries in memory and
- * four marks: handed (given to the driver to persist), stable (on disk), committed, applied. Does not own the
- * disk. Everything up to `base` is compacted away: only its index and term are known.
+ * The log as this node knows it, and how far each part of its way has come. Owns the entries in memory, the
+ * configurations among them, and four marks: handed (given to the driver to persist), stable (on disk), committed,
+ * applied. Does not own the disk. Everything up to `base` is compacted away: only its index and term are known.
  *
  * 1. Entries are contiguous from `base.index + 1` to `lastIndex`.
  * 2. appliedIndex <= releasedIndex <= commitIndex <= lastIndex, and base.index <= releasedIndex.
@@ -29,6 +30,7 @@ interface OutstandingWrite {
 export class Log {
   #base: Place;
   #entries: Entry[];
+  #configurations: ConfigurationHistory;
   readonly #outstanding: OutstandingWrite[] = [];
   #handedIndex: number;
   #stableIndex: number;
@@ -37,13 +39,19 @@ export class Log {
   #appliedIndex: number;
   #truncateFrom: number | undefined;
 
-  constructor(restored: Restored) {
-    const snapshotIndex = restored.snapshot?.index ?? 0;
+  /** `founding` holds as long as neither log nor snapshot says otherwise. */
+  constructor(restored: Restored, founding: Configuration) {
+    const { snapshot } = restored;
+    const snapshotIndex = snapshot?.index ?? 0;
+    this.#configurations = new ConfigurationHistory(
+      snapshot === undefined ? { index: 0, configuration: founding } : snapshot,
+    );
     this.#base = restored.base;
     this.#entries = [...restored.entries];
     assert(this.#base.index <= snapshotIndex, 'the log was compacted beyond the snapshot');
     this.#entries.forEach((entry, offset) => {
       assert(entry.index === this.#base.index + 1 + offset, `the restored log has a gap at ${entry.index}`);
+      this.#configurations.append(entry);
     });
     this.#handedIndex = this.lastIndex;
     this.#stableIndex = this.lastIndex;
@@ -51,6 +59,10 @@ export class Log {
     this.#releasedIndex = snapshotIndex;
     this.#appliedIndex = snapshotIndex;
     assert(this.#commitIndex <= this.lastIndex, 'the restored log ends before what was committed');
+  }
+
+  get configurations(): ConfigurationHistory {
+    return this.#configurations;
   }
 
   get baseIndex(): number {
@@ -108,6 +120,7 @@ export class Log {
     assert(entry.index === this.lastIndex + 1, `entry ${entry.index} after ${this.lastIndex}`);
     assert(entry.term >= this.lastTerm, `term ${entry.term} after ${this.lastTerm}`);
     this.#entries.push(entry);
+    this.#configurations.append(entry);
   }
 
   /** Takes in a leader's entries that follow on a common one: what we have stays, what differs is replaced. */
@@ -199,7 +212,7 @@ export class Log {
   }
 
   /** A snapshot takes the place of the whole log, which ends before it or differs from what was decided. */
-  replace(snapshot: Place): void {
+  replace(snapshot: SnapshotMark): void {
     assert(snapshot.index > this.#commitIndex, `everything up to ${snapshot.index} is committed already`);
     // C4: of what is on disk or on its way there, only what is committed is part of the new log.
     this.#vouchAtMostTo(this.#commitIndex);
@@ -209,6 +222,7 @@ export class Log {
     this.#releasedIndex = snapshot.index;
     this.#handedIndex = snapshot.index;
     this.#truncateFrom = snapshot.index + 1;
+    this.#configurations = new ConfigurationHistory(snapshot);
   }
 
   #truncate(from: number): void {
@@ -219,6 +233,7 @@ export class Log {
       this.#handedIndex = from - 1;
     }
     this.#vouchAtMostTo(from - 1);
+    this.#configurations.truncate(from);
   }
 
   /** No write, done or under way, vouches for anything after `index`. */

@@ -9,6 +9,7 @@ import {
 } from './election.ts';
 import { onAppend } from './following.ts';
 import { isEstablished, isLinearizable, isLoyal, leaseValid, quorumLostAt } from './lease.ts';
+import { proposeConfiguration } from './membership.ts';
 import { isVoter } from './quorum.ts';
 import { advanceCommit, nextHeartbeatAt, onAppendAnswer, propose, sendAppends } from './replication.ts';
 import { onSnapshotFetched, onSnapshotOffer, onSnapshotTaken } from './snapshots.ts';
@@ -23,6 +24,8 @@ import {
   type State,
 } from './state.ts';
 import type {
+  ConfigurationChange,
+  ConfigurationProposed,
   Event,
   Message,
   Persist,
@@ -51,7 +54,6 @@ export class Raft {
     start: { readonly restored: Restored; readonly now: number },
   ) {
     const { configuration, electionTimeoutMsMin, electionTimeoutMsMax, heartbeatMs } = options;
-    assert(configuration.voters.length > 0, 'a cluster has voters');
     assert(electionTimeoutMsMin <= electionTimeoutMsMax, 'the election time-out is a range');
     assert(heartbeatMs * 2 <= electionTimeoutMsMin, 'a lost heartbeat must not cost the leader its lease');
     assert(
@@ -94,6 +96,15 @@ export class Raft {
   propose(now: number, payloads: readonly Uint8Array[]): Proposed {
     this.#state.now = Math.max(this.#state.now, now);
     return propose(this.#state, payloads);
+  }
+
+  /**
+   * Changes who takes part, if this node leads and nothing speaks against it. In force at once; decided when the
+   * entry comes out as committed. Who removes or demotes itself leads until then, and steps down.
+   */
+  proposeConfiguration(now: number, change: ConfigurationChange): ConfigurationProposed {
+    this.#state.now = Math.max(this.#state.now, now);
+    return proposeConfiguration(this.#state, change);
   }
 
   /** What is to be done since the last call. Handing it out is a promise by the driver to do it, in order. */
@@ -147,10 +158,10 @@ export class Raft {
 
   /** What names a snapshot of the machine that has applied everything up to `index`, and nothing after it. */
   markAt(index: number): SnapshotMark {
-    const { log, options } = this.#state;
+    const { log } = this.#state;
     const place = this.placeAt(index);
     assert(place !== undefined && index <= log.appliedIndex, `no snapshot can be taken at ${index}`);
-    return { ...place, configuration: options.configuration };
+    return { ...place, configuration: log.configurations.at(index) };
   }
 
   /** Undefined when the entry is compacted away or not written yet. */
@@ -178,6 +189,8 @@ export class Raft {
       baseIndex: log.baseIndex,
       snapshotIndex: snapshot?.index ?? 0,
       recovering,
+      configuration: log.configurations.latest.configuration,
+      configurationIndex: log.configurations.latest.index,
       match,
     };
   }
@@ -198,13 +211,13 @@ export class Raft {
     if (!this.#passesTerm(message)) return;
     switch (message.kind) {
       case 'preVoteRequest':
-        if (isVoter(state.options.configuration, message.from)) onPreVoteRequest(state, message);
+        onPreVoteRequest(state, message);
         break;
       case 'preVoteAnswer':
         onPreVoteAnswer(state, message);
         break;
       case 'voteRequest':
-        if (isVoter(state.options.configuration, message.from)) onVoteRequest(state, message);
+        onVoteRequest(state, message);
         break;
       case 'voteAnswer':
         onVoteAnswer(state, message);

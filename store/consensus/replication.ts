@@ -10,8 +10,19 @@ import {
   type Progress,
 } from './progress.ts';
 import { quorumContactAt, standingIn } from './lease.ts';
+import { encodeConfiguration, membersOf } from './configuration.ts';
 import { isVoter, quorumSize, reachedByQuorum } from './quorum.ts';
-import { changeHardState, send, standingOf, type Leader, type State } from './state.ts';
+import {
+  becomeFollower,
+  changeHardState,
+  configurationOf,
+  electorateOf,
+  isSelfVoter,
+  send,
+  standingOf,
+  type Leader,
+  type State,
+} from './state.ts';
 import type { AppendAnswer, Entry, EntryKind, NodeId, Proposed } from './types.ts';
 
 /**
@@ -20,11 +31,9 @@ import type { AppendAnswer, Entry, EntryKind, NodeId, Proposed } from './types.t
  */
 
 export function becomeLeader(state: State): void {
-  const { self, configuration } = state.options;
-  const peers = [...configuration.voters, ...configuration.observers].filter((peer) => peer !== self);
   const leader: Leader = {
     kind: 'leader',
-    progress: new Map(peers.map((peer) => [peer, newProgress(peer, state.log.lastIndex)])),
+    progress: new Map(),
     termStartIndex: state.log.lastIndex + 1,
     electedAt: state.now,
     standing: standingOf(state),
@@ -32,8 +41,12 @@ export function becomeLeader(state: State): void {
     uncommittedBytes: state.log.bytesAfter(state.log.commitIndex),
   };
   state.role = leader;
-  // C5: nothing from earlier terms is committed by counting; this no-op takes it along.
-  appendOwn(state, leader, 'noop', new Uint8Array());
+  followMembers(state, leader);
+  // C5: nothing from earlier terms is committed by counting; the first entry of this one takes it along.
+  const { index, configuration } = state.log.configurations.latest;
+  if (index > 0) appendOwn(state, leader, 'noop', new Uint8Array());
+  // C18: from here on the log says who takes part, whatever configuration a member is started with.
+  else appendOwn(state, leader, 'configuration', encodeConfiguration(configuration));
 }
 
 export function propose(state: State, payloads: readonly Uint8Array[]): Proposed {
@@ -88,6 +101,7 @@ export function onAppendAnswer(state: State, message: AppendAnswer): void {
     case 'accepted':
       assert(message.outcome.matchIndex <= state.log.lastIndex, `${message.from} holds more than its leader`);
       if (accepted(progress, message.outcome.matchIndex)) advanceCommit(state);
+      if (state.role !== leader) return;
       break;
     case 'rejected': {
       const { previousIndex, hintIndex, hintTerm, lastIndex } = message.outcome;
@@ -108,7 +122,7 @@ export function onAppendAnswer(state: State, message: AppendAnswer): void {
 export function advanceCommit(state: State): void {
   if (state.role.kind !== 'leader') return;
   const { log, role } = state;
-  const index = reachedByQuorum(state.options.configuration, (voter) =>
+  const index = reachedByQuorum(electorateOf(state), (voter) =>
     voter === state.options.self
       ? { value: log.stableIndex, standing: role.standing }
       : { value: role.progress.get(voter)?.matchIndex ?? 0, standing: standingIn(role, voter) },
@@ -116,11 +130,36 @@ export function advanceCommit(state: State): void {
   if (index <= log.commitIndex || log.termAt(index) !== state.term) return;
   log.commitTo(index);
   role.uncommittedBytes = log.bytesAfter(index);
+  followMembers(state, role);
+  if (!isSelfVoter(state) && log.configurations.latest.index <= index) {
+    // C20: it was ours to see through that we leave.
+    becomeFollower(state, state.term, undefined);
+    return;
+  }
   offerEndOfRecovery(state, role);
   endRecoveries(state, role);
 }
 
-function appendOwn(state: State, leader: Leader, kind: EntryKind, data: Uint8Array): Entry {
+/**
+ * The leader follows everyone who takes part, and who leaves until that is decided: so the leaving hear of it, if
+ * they hear anything.
+ */
+export function followMembers(state: State, leader: Leader): void {
+  const { log, options } = state;
+  const { latest, previous } = log.configurations;
+  const isDecided = latest.index <= log.commitIndex;
+  const members = new Set([
+    ...membersOf(latest.configuration),
+    ...(isDecided || previous === undefined ? [] : membersOf(previous)),
+  ]);
+  members.delete(options.self);
+  for (const peer of leader.progress.keys()) if (!members.has(peer)) leader.progress.delete(peer);
+  for (const peer of members) {
+    if (!leader.progress.has(peer)) leader.progress.set(peer, newProgress(peer, log.lastIndex));
+  }
+}
+
+export function appendOwn(state: State, leader: Leader, kind: EntryKind, data: Uint8Array): Entry {
   const entry: Entry = { index: state.log.lastIndex + 1, term: state.term, kind, data };
   state.log.append(entry);
   leader.uncommittedBytes += entryBytes(entry);
@@ -193,7 +232,7 @@ function offerEndOfRecovery(state: State, leader: Leader): void {
   if (leader.standing === 'recovering') {
     const isReady = ({ contactAt: heardAt, recovery }: Progress): boolean =>
       heardAt > -Infinity && (recovery === undefined || contactAt >= recovery.since);
-    const voters = peers.filter(({ peer }) => isVoter(state.options.configuration, peer));
+    const voters = peers.filter(({ peer }) => isVoter(configurationOf(state), peer));
     if (!voters.every(isReady)) return;
   }
   for (const progress of peers) {
@@ -213,11 +252,11 @@ function endRecoveries(state: State, leader: Leader): void {
   if (leader.standing === 'recovering') {
     const remembering = peers.filter(
       ({ peer, contactAt, recovery }) =>
-        isVoter(state.options.configuration, peer) &&
+        isVoter(configurationOf(state), peer) &&
         (recovery === undefined ? contactAt > -Infinity : recovery.hasEnded),
     );
     if (state.log.commitIndex < leader.termStartIndex) return;
-    if (remembering.length + 1 < quorumSize(state.options.configuration)) return;
+    if (remembering.length + 1 < quorumSize(electorateOf(state))) return;
     leader.standing = 'remembering';
     changeHardState(state, { recovering: false });
   }

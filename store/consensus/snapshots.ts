@@ -1,5 +1,5 @@
 import { answerLeader, hearLeader } from './following.ts';
-import type { State } from './state.ts';
+import { becomeFollower, type State } from './state.ts';
 import type { SnapshotMark, SnapshotOffer } from './types.ts';
 
 /**
@@ -14,6 +14,7 @@ export function onSnapshotTaken(state: State, mark: SnapshotMark, compactTo: num
   if (mark.index <= (state.snapshot?.index ?? 0)) return;
   state.snapshot = mark;
   state.log.compact(Math.min(compactTo, mark.index));
+  state.log.configurations.forgetBefore(mark.index);
 }
 
 /** C15: the leader of our term has compacted away what it would have to send us next. */
@@ -38,6 +39,8 @@ export function onSnapshotFetched(state: State, mark: SnapshotMark): void {
     log.commitTo(mark.index);
     return;
   }
+  // Votes were asked for with the log that goes.
+  if (state.role.kind !== 'follower') becomeFollower(state, state.term, undefined);
   log.replace(mark);
   state.snapshot = mark;
   state.install = mark;

@@ -1,7 +1,8 @@
-import { isVoter } from './quorum.ts';
+import { electorate, isVoter, type Electorate } from './quorum.ts';
 import { Log } from './log.ts';
 import type { Progress } from './progress.ts';
 import type {
+  Configuration,
   HardState,
   Message,
   NodeId,
@@ -25,8 +26,8 @@ export type Role =
   | { readonly kind: 'candidate'; readonly votes: Map<NodeId, Vote> }
   | {
       readonly kind: 'leader';
-      /** Everyone else, voters and observers. */
-      readonly progress: ReadonlyMap<NodeId, Progress>;
+      /** Everyone else who takes part, voters and observers; see `followMembers`. */
+      readonly progress: Map<NodeId, Progress>;
       /** The no-op of this term: once it is committed, so is everything before it (dissertation, 6.4). */
       readonly termStartIndex: number;
       readonly electedAt: number;
@@ -74,7 +75,7 @@ export function newState(
   const state: State = {
     options,
     random: dependencies.random,
-    log: new Log(restored),
+    log: new Log(restored, options.configuration),
     snapshot: restored.snapshot,
     now,
     term: restored.hardState.term,
@@ -113,8 +114,24 @@ export function isHardStateDurable(state: State): boolean {
   return state.hardStateSequence <= state.persistedSequence;
 }
 
+/** Who takes part: the latest in the log, decided or not (C18). */
+export function configurationOf(state: State): Configuration {
+  return state.log.configurations.latest.configuration;
+}
+
+export function electorateOf(state: State): Electorate {
+  const { configurations, commitIndex } = state.log;
+  const { index, configuration } = configurations.latest;
+  return electorate(configuration, index > commitIndex ? configurations.previous : undefined);
+}
+
 export function isSelfVoter(state: State): boolean {
-  return isVoter(state.options.configuration, state.options.self);
+  return isVoter(configurationOf(state), state.options.self);
+}
+
+/** Needs nobody's word but its own. */
+export function isSoleVoter(state: State): boolean {
+  return isSelfVoter(state) && configurationOf(state).voters.length === 1;
 }
 
 export function standingOf(state: State): Standing {

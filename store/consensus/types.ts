@@ -16,14 +16,20 @@ export interface Configuration {
   readonly records?: string;
 }
 
-/** `noop` opens a leader's term. A `configuration` kind joins these when membership can change. */
-export type EntryKind = 'noop' | 'command';
+/**
+ * `noop` opens a leader's term; so does the `configuration` that a cluster is founded with, the first time. Any other
+ * `configuration` is a change of who takes part.
+ */
+export type EntryKind = 'noop' | 'command' | 'configuration';
 
 export interface Entry {
   readonly index: number;
   readonly term: number;
   readonly kind: EntryKind;
-  /** Opaque to the core; empty for a no-op. Never changed after creation: it is shared, not copied. */
+  /**
+   * Opaque to the core but for a configuration (see configuration.ts); empty for a no-op. Never changed after
+   * creation: it is shared, not copied.
+   */
   readonly data: Uint8Array;
 }
 
@@ -220,8 +226,61 @@ export type Proposed =
   /** Too much is undecided already; try again when something commits. */
   | { readonly kind: 'busy' };
 
+/** One member at a time. What the change says of `records` replaces what is recorded; without, that stays. */
+export type ConfigurationChange =
+  MemberChange | { readonly kind: 'describe'; readonly node?: never; readonly records: string };
+
+export interface MemberChange {
+  /** A dead voter is replaced by `remove`, then `addObserver` and, when it has caught up, `promote`. */
+  readonly kind: 'addObserver' | 'promote' | 'demote' | 'remove';
+  readonly node: NodeId;
+  readonly records?: string;
+}
+
+/** `accepted` is not decided yet: that is when the entry comes out as committed. A refusal changed nothing. */
+export type ConfigurationProposed =
+  | {
+      readonly kind: 'accepted';
+      readonly term: number;
+      readonly index: number;
+      readonly configuration: Configuration;
+    }
+  | ({ readonly kind: 'refused' } & ConfigurationRefusal);
+
+export type ConfigurationRefusal =
+  | { readonly code: 'NOT_LEADER'; readonly leader: NodeId | undefined }
+  /** Nothing is decided yet in the leader's term. */
+  | { readonly code: 'NOT_ESTABLISHED' }
+  /** An earlier change is not decided yet. */
+  | { readonly code: 'CHANGE_UNDER_WAY' }
+  | { readonly code: ChangeRefusal }
+  /** The node to be promoted has not answered for an election time-out. */
+  | { readonly code: 'NOT_IN_CONTACT'; readonly node: NodeId }
+  /** The node to be promoted lacks `lag` of the decided entries. */
+  | { readonly code: 'NOT_CAUGHT_UP'; readonly lag: number; readonly lagMax: number }
+  /** This node's disk was found empty, and it does not hold everything yet (C12). */
+  | { readonly code: 'RECOVERING'; readonly node: NodeId }
+  /** No quorum of the voters after the change has answered for an election time-out. */
+  | { readonly code: 'QUORUM_AT_RISK' };
+
+export type ChangeRefusal =
+  /** It takes part already. */
+  | 'ALREADY_MEMBER'
+  | 'ALREADY_VOTER'
+  | 'UNKNOWN_MEMBER'
+  /** It takes part, and has no vote. */
+  | 'NOT_A_VOTER'
+  /** Nobody would be left to decide anything. */
+  | 'LAST_VOTER'
+  /** Of members, or of what is recorded about them. */
+  | 'TOO_LARGE';
+
 export interface RaftOptions {
   readonly self: NodeId;
+  /**
+   * What a cluster is founded with; the log overrules it from its first entry on. A node that is to join a cluster
+   * starts without voters: it waits for a leader to tell it who takes part.
+   */
   readonly configuration: Configuration;
   /** A follower waits between these, drawn anew each time; the smaller one is also how long it is loyal. */
   readonly electionTimeoutMsMin: number;
@@ -238,6 +297,8 @@ export interface RaftOptions {
   readonly inflightBytesMax: number;
   /** Leader: bytes proposed and not committed. */
   readonly uncommittedBytesMax: number;
+  /** Who lacks more of the decided entries than this does not become a voter. */
+  readonly promotionLagEntriesMax: number;
 }
 
 export type RoleName = 'follower' | 'preCandidate' | 'candidate' | 'leader';
@@ -255,6 +316,10 @@ export interface RaftStatus {
   /** How far the newest snapshot goes; 0 without one. */
   readonly snapshotIndex: number;
   readonly recovering: boolean;
+  /** In force, decided or not. */
+  readonly configuration: Configuration;
+  /** Of its entry; 0 for what the cluster is founded with. Decided once it is committed. */
+  readonly configurationIndex: number;
   /** On the leader: per member, the last index it is known to hold on disk. */
   readonly match: Readonly<Record<NodeId, number>>;
 }

@@ -6,6 +6,7 @@
  * what it acknowledged. A place for `raft/snapshot` is left: then the log begins after it instead of at 1.
  */
 import {
+  decodeConfiguration,
   emptyDisk,
   type Entry,
   type EntryKind,
@@ -39,8 +40,8 @@ export class LogDamagedError extends Error {
 }
 
 const headerBytes = 17;
-const kindCodes: Readonly<Record<EntryKind, number>> = { noop: 0, command: 1 };
-const kinds: readonly EntryKind[] = ['noop', 'command'];
+const kindCodes: Readonly<Record<EntryKind, number>> = { noop: 0, command: 1, configuration: 2 };
+const kinds: readonly EntryKind[] = ['noop', 'command', 'configuration'];
 
 /** Each entry as `[kind: 1][index: 6][term: 6][length: 4][data]`, big-endian, back to back. */
 export function encodeEntries(entries: readonly Entry[]): Uint8Array {
@@ -68,11 +69,13 @@ export function decodeEntries(bytes: Uint8Array): readonly Entry[] | undefined {
     const kind = kinds[view.readUInt8(offset)];
     const end = offset + headerBytes + view.readUInt32BE(offset + 13);
     if (kind === undefined || end > view.length) return undefined;
+    const data = view.subarray(offset + headerBytes, end);
+    if (kind === 'configuration' && decodeConfiguration(data) === undefined) return undefined;
     entries.push({
       kind,
       index: view.readUIntBE(offset + 1, 6),
       term: view.readUIntBE(offset + 7, 6),
-      data: view.subarray(offset + headerBytes, end),
+      data,
     });
     offset = end;
   }

@@ -122,6 +122,7 @@ export async function openReplica(
       inflightBytesMax: 4 * 1024 * 1024,
       // Rounds are the bound; this one is out of their reach.
       uncommittedBytesMax: ((options.roundsMax ?? defaults.roundsMax) + 1) * 4 * 1024 * 1024,
+      promotionLagEntriesMax: 1_000,
     },
     { random: environment.random },
     { restored, now: environment.clock.monotonic() },

@@ -1,6 +1,8 @@
 import {
   emptyDisk,
   Raft,
+  type Configuration,
+  type ConfigurationChange,
   type Entry,
   type Message,
   type NodeId,
@@ -46,6 +48,7 @@ export const testOptions = {
   inflightMessagesMax: 4,
   inflightBytesMax: 1_024,
   uncommittedBytesMax: 8_192,
+  promotionLagEntriesMax: 10,
 } satisfies Partial<RaftOptions>;
 
 interface Snapshot {
@@ -62,6 +65,10 @@ type Write =
 interface Node {
   readonly id: NodeId;
   readonly rate: number;
+  /** What it believes until its log says otherwise. */
+  founding: Configuration;
+  /** It has once been told that it holds all that is decided. */
+  hasRemembered: boolean;
   raft: Raft | undefined;
   /** Counts process lives: what an earlier life has scheduled is void. */
   life: number;
@@ -83,6 +90,9 @@ interface Node {
   waiting: { readonly kind: 'timer' | 'input'; readonly run: () => void }[] | undefined;
 }
 
+/** A node that is to join starts with this. */
+const nobody: Configuration = { voters: [], observers: [] };
+
 interface Scheduled {
   readonly at: number;
   readonly order: number;
@@ -92,29 +102,43 @@ interface Scheduled {
 export class Cluster {
   readonly random: () => number;
   readonly nodes = new Map<NodeId, Node>();
+  /** Who the cluster is founded with. */
   readonly voters: readonly NodeId[];
   readonly observers: readonly NodeId[];
+  /** Who waits to be told. */
+  readonly joiners: readonly NodeId[];
   readonly checker = new Checker();
   faults: Faults;
   now = 0;
   linearizableReads = 0;
   /** Snapshots that took the place of a follower's log. */
   installs = 0;
+  /** What became of proposed changes: `accepted`, or the code of the refusal. */
+  readonly changes = new Map<string, number>();
   #cuts = new Set<string>();
   #order = 0;
   #queue: Scheduled[] = [];
   #proposed = 0;
 
-  constructor(options: { seed: number; voters: number; observers?: number; faults?: Faults }) {
+  constructor(options: {
+    seed: number;
+    voters: number;
+    observers?: number;
+    joiners?: number;
+    faults?: Faults;
+  }) {
     this.random = seededRandom(options.seed);
     this.faults = options.faults ?? calm;
     this.voters = Array.from({ length: options.voters }, (_, place) => `n${place + 1}`);
     this.observers = Array.from({ length: options.observers ?? 0 }, (_, place) => `o${place + 1}`);
-    for (const id of [...this.voters, ...this.observers]) {
+    this.joiners = Array.from({ length: options.joiners ?? 0 }, (_, place) => `j${place + 1}`);
+    for (const id of [...this.voters, ...this.observers, ...this.joiners]) {
       const rate = 1 + (this.random() * 2 - 1) * this.faults.drift;
       this.nodes.set(id, {
         id,
         rate,
+        founding: this.joiners.includes(id) ? nobody : { voters: this.voters, observers: this.observers },
+        hasRemembered: false,
         raft: undefined,
         life: 0,
         disk: emptyDisk,
@@ -167,7 +191,7 @@ export class Cluster {
     node.fetching = undefined;
     if (node.disk.snapshot !== undefined) this.#restoreMachine(node, node.disk.snapshot);
     node.raft = new Raft(
-      { ...testOptions, self: id, configuration: { voters: this.voters, observers: this.observers } },
+      { ...testOptions, self: id, configuration: node.founding },
       { random: this.random },
       { restored: node.disk, now: this.#timeAt(node) },
     );
@@ -203,8 +227,11 @@ export class Cluster {
 
   wipe(id: NodeId): void {
     this.crash(id);
-    this.node(id).disk = emptyDisk;
-    this.node(id).snapshots = [];
+    const node = this.node(id);
+    node.disk = emptyDisk;
+    node.snapshots = [];
+    // Where members change, what a node was founded with may be long out of date: it waits to be told.
+    if (this.joiners.length > 0) node.founding = nobody;
   }
 
   /** The machine's state goes to disk; then the log goes, but for the last `keep` entries that are applied. */
@@ -232,6 +259,17 @@ export class Cluster {
 
   heal(): void {
     this.#cuts.clear();
+  }
+
+  /** Offers a change to every node that believes to lead. */
+  change(change: ConfigurationChange): void {
+    for (const node of this.alive) {
+      if (node.waiting !== undefined || node.raft?.role !== 'leader') continue;
+      const proposed = node.raft.proposeConfiguration(this.#timeAt(node), change);
+      const outcome = proposed.kind === 'accepted' ? change.kind : proposed.code;
+      this.changes.set(outcome, (this.changes.get(outcome) ?? 0) + 1);
+      this.#turn(node);
+    }
   }
 
   /** Offers a command to every node that believes to lead. */
@@ -265,14 +303,17 @@ export class Cluster {
     }
   }
 
-  /** Everyone alive has applied everything decided, and someone leads under a lease. */
+  /** Every member alive has applied everything decided, and someone leads under a lease. */
   isSettled(): boolean {
     const leader = this.leader();
-    return (
-      leader?.raft?.isLinearizable(this.#timeAt(leader)) === true &&
-      this.alive.every((node) => node.applied === this.decided.length) &&
-      this.alive.every((node) => node.raft?.status().lastIndex === this.decided.length)
-    );
+    if (leader?.raft?.isLinearizable(this.#timeAt(leader)) !== true) return false;
+    const { voters, observers } = leader.raft.status().configuration;
+    return this.alive
+      .filter(({ id }) => voters.includes(id) || observers.includes(id))
+      .every(
+        ({ applied, raft }) =>
+          applied === this.decided.length && raft?.status().lastIndex === this.decided.length,
+      );
   }
 
   isLinearizableAt(id: NodeId): boolean {
@@ -362,6 +403,7 @@ export class Cluster {
     switch (write.kind) {
       case 'core':
         node.disk = stored(node.disk, write.persist);
+        node.hasRemembered ||= !node.disk.hardState.recovering;
         this.checker.stored(node.id, write.persist.entries);
         break;
       case 'snapshot': {
@@ -459,11 +501,11 @@ export class Cluster {
       this.installs++;
       this.#restoreMachine(node, ready.install);
     }
-    const { term } = raft.status();
+    const { term, configuration } = raft.status();
     for (const entry of ready.committed) {
       if (entry.index !== node.applied + 1)
         throw new Error(`${node.id} applies ${entry.index} after ${node.applied}`);
-      this.checker.applied(node.id, entry, { term, voters: this.voters });
+      this.checker.applied(node.id, entry, { term, voters: configuration.voters });
       node.applied = entry.index;
       node.state = nextState(node.state, entry);
     }

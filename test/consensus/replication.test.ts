@@ -254,7 +254,7 @@ describe('counting', () => {
     stage.pass(10);
     stage.tick('n1');
     stage.deliver();
-    expect(stage.actor('o1').applied).toEqual(['1@1 old 1', '2@2 noop', '3@2 a']);
+    expect(stage.actor('o1').applied).toEqual(['1@1 voters n1 n2 n3 observers o1', '2@2 noop', '3@2 a']);
   });
 });
 
@@ -262,7 +262,7 @@ describe('restart', () => {
   test('hands out what was known to be committed, again and in order', () => {
     const stage = new Stage({ n1: { term: 2, log: [1, 1, 2], commitIndex: 2 }, n2: fresh });
     stage.restart('n1');
-    expect(stage.actor('n1').applied).toEqual(['1@1 old 1', '2@1 old 2']);
+    expect(stage.actor('n1').applied).toEqual(['1@1 voters n1 n2', '2@1 old 2']);
   });
 
   test('a follower whose disk was emptied is filled again by the same leader', () => {

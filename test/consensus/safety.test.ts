@@ -11,7 +11,15 @@ import { calm, Cluster, rough, type Faults } from './cluster.ts';
 /** One run of random faults, then quiet: everything decided must reach everyone again. */
 function storm(
   seed: number,
-  options: { voters: number; observers: number; wipes: boolean; pauses?: boolean; faults?: Faults },
+  options: {
+    voters: number;
+    observers: number;
+    /** Who come and go: then members change at random, between three and five of them voters. */
+    joiners?: number;
+    wipes: boolean;
+    pauses?: boolean;
+    faults?: Faults;
+  },
 ): Cluster {
   const cluster = new Cluster({ seed, faults: rough, ...options });
   const { random } = cluster;
@@ -23,6 +31,7 @@ function storm(
       if (random() < 0.5) cluster.pause(pick());
       else for (const id of ids) cluster.resume(id);
     }
+    if (options.joiners !== undefined && random() < 0.5) changeMembers(cluster, pick());
     if (random() < 0.2) cluster.takeSnapshot(pick(), integerBetween(random, 0, 6));
     const chance = random();
     if (chance < 0.5) for (let count = integerBetween(random, 1, 4); count > 0; count--) cluster.propose();
@@ -53,11 +62,27 @@ function splitAtRandom(ids: readonly string[], random: () => number): string[][]
   return groups;
 }
 
-/** Within the fault model: a minority of disks is lost at a time, and the rest remembers. */
+/** Within the fault model: one disk is lost at a time, and the rest of those that ever knew something remember. */
 function wipeOne(cluster: Cluster, id: string): void {
-  const others = cluster.voters.filter((voter) => voter !== id);
-  if (others.some((voter) => cluster.node(voter).disk.hardState.recovering)) return;
+  const others = [...cluster.nodes.values()].filter(
+    (node) => node.id !== id && (node.hasRemembered || cluster.voters.includes(node.id)),
+  );
+  if (others.some(({ disk }) => disk.hardState.recovering)) return;
   cluster.wipe(id);
+}
+
+/** Whatever `id` is, it becomes something else. */
+function changeMembers(cluster: Cluster, id: string): void {
+  const { voters = [], observers = [] } = cluster.leader()?.raft?.status().configuration ?? {};
+  const isFalling = cluster.random() < 0.5;
+  if (voters.includes(id)) {
+    if (voters.length > 3) cluster.change({ kind: isFalling ? 'remove' : 'demote', node: id });
+  } else if (observers.includes(id)) {
+    if (isFalling && cluster.random() < 0.5) cluster.change({ kind: 'remove', node: id });
+    else if (voters.length < 5) cluster.change({ kind: 'promote', node: id });
+  } else {
+    cluster.change({ kind: 'addObserver', node: id });
+  }
 }
 
 describe('under crashes, partitions, loss, duplication, reordering and drifting clocks', () => {
@@ -107,6 +132,37 @@ describe('when processes also stop for longer than a lease, and frames arrive se
       }
     },
   );
+});
+
+describe('while members come and go', () => {
+  test.each([
+    { voters: 3, wipes: false, seeds: 300 },
+    { voters: 5, wipes: false, seeds: 150 },
+    { voters: 3, wipes: true, seeds: 300 },
+    { voters: 5, wipes: true, seeds: 150 },
+  ])('three to five of seven nodes agree (disks emptied: $wipes), for $seeds seeds', (options) => {
+    const changes = new Map<string, number>();
+    for (let seed = 1; seed <= options.seeds; seed++) {
+      const cluster = storm(seed * 15_485_863 + options.voters, {
+        ...options,
+        observers: 0,
+        joiners: 7 - options.voters,
+        pauses: seed % 3 === 0,
+        faults: { ...rough, lateness: 0.1 },
+      });
+      for (const [what, count] of cluster.changes) changes.set(what, (changes.get(what) ?? 0) + count);
+    }
+    for (const kind of [
+      'addObserver',
+      'promote',
+      'demote',
+      'remove',
+      'CHANGE_UNDER_WAY',
+      'NOT_ESTABLISHED',
+    ]) {
+      expect(changes.get(kind) ?? 0, kind).toBeGreaterThan(options.seeds / 20);
+    }
+  });
 });
 
 /** Every way in which the six directed links of three voters can be cut, with each of them leading before. */

@@ -1,5 +1,7 @@
 import {
+  decodeConfiguration,
   emptyDisk,
+  encodeConfiguration,
   Raft,
   type Entry,
   type Message,
@@ -29,7 +31,7 @@ interface Actor {
   wanted: WantedSnapshot | undefined;
 }
 
-/** A log and a term to start from: terms of the entries, in order. */
+/** A log and a term to start from: terms of the entries, in order. The first says who takes part. */
 export interface Past {
   readonly term: number;
   readonly log: readonly number[];
@@ -218,18 +220,34 @@ function restoredFrom(past: Past, configuration: Configuration): Restored {
       commitIndex: past.commitIndex ?? base.index,
       recovering: past.recovering ?? false,
     },
-    entries: past.log.map((term, offset) => ({
-      index: base.index + offset + 1,
-      term,
-      kind: 'command',
-      data: new TextEncoder().encode(`old ${offset + 1}`),
-    })),
+    entries: past.log.map((term, offset) =>
+      base.index + offset === 0
+        ? { index: 1, term, kind: 'configuration', data: encodeConfiguration(configuration) }
+        : {
+            index: base.index + offset + 1,
+            term,
+            kind: 'command',
+            data: new TextEncoder().encode(`old ${offset + 1}`),
+          },
+    ),
   };
 }
 
 function describeEntry(entry: Entry): string {
-  const what = entry.kind === 'noop' ? 'noop' : new TextDecoder().decode(entry.data);
-  return `${entry.index}@${entry.term} ${what}`;
+  return `${entry.index}@${entry.term} ${describeData(entry)}`;
+}
+
+function describeData({ kind, data }: Entry): string {
+  switch (kind) {
+    case 'noop':
+      return 'noop';
+    case 'command':
+      return new TextDecoder().decode(data);
+    case 'configuration': {
+      const { voters = [], observers = [] } = decodeConfiguration(data) ?? {};
+      return ['voters', ...voters, ...(observers.length === 0 ? [] : ['observers', ...observers])].join(' ');
+    }
+  }
 }
 
 /** One message on one line: `n1 > n2 append t2 after 3@1 [4@2 noop] commit 3`. */

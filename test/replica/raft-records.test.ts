@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { emptyDisk, type Entry, type Message, type Persist } from '../../store/consensus/index.ts';
+import {
+  emptyDisk,
+  encodeConfiguration,
+  type Entry,
+  type Message,
+  type Persist,
+} from '../../store/consensus/index.ts';
 import { operationsOf, readLog } from '../../store/ledger/raft-records.ts';
 import { decodeMessage, encodeMessage } from '../../store/ledger/replica-messages.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -73,6 +79,10 @@ test('every message survives the wire, and what is cut short or bent does not ge
     ends: 'recovery',
     sentAt: 123_456.789,
   } as const;
+  const configuration = { voters: ['n1', 'n2'], observers: ['o1'], records: 'where they live' };
+  const configurationEntry = (index: number, data: Uint8Array): Entry => {
+    return { index, term: 7, kind: 'configuration', data };
+  };
   const messages: readonly Message[] = [
     { kind: 'preVoteRequest', ...addressed, lastIndex: 5, lastTerm: 6 },
     { kind: 'preVoteAnswer', ...addressed, vote: 'refused' },
@@ -81,6 +91,7 @@ test('every message survives the wire, and what is cut short or bent does not ge
     { kind: 'snapshotOffer', ...addressed, index: 2 ** 40, snapshotTerm: 7, sentAt: 0.25 },
     { ...append, entries: [] },
     { ...append, entries: [entry(5, 2, 0), entry(6, 7, 3_000)] },
+    { ...append, entries: [configurationEntry(5, encodeConfiguration(configuration))] },
     {
       kind: 'appendAnswer',
       ...addressed,
@@ -112,7 +123,10 @@ test('every message survives the wire, and what is cut short or bent does not ge
   const gap = encodeMessage({ ...append, entries: [entry(6, 7, 1)] });
   const backwards = encodeMessage({ ...append, entries: [entry(5, 7, 1), entry(6, 6, 1)] });
   const fromTheFuture = encodeMessage({ ...append, entries: [entry(5, 8, 1)] });
-  for (const bent of [gap, backwards, fromTheFuture]) {
+  const twice = encodeConfiguration({ voters: ['n1'], observers: ['n1'] });
+  const twoFaced = encodeMessage({ ...append, entries: [configurationEntry(5, twice)] });
+  const unreadable = encodeMessage({ ...append, entries: [configurationEntry(5, new Uint8Array(3))] });
+  for (const bent of [gap, backwards, fromTheFuture, twoFaced, unreadable]) {
     expect(decodeMessage('n1', 'n2', bent)).toBeUndefined();
   }
 });
