@@ -30,6 +30,18 @@ export class DiskError extends Error {
   }
 }
 
+/** Something in the directory is not as it was written, or gone; `what` names it. */
+export function damaged(directory: string, what: string, options?: { readonly cause?: unknown }): DiskError {
+  return new DiskError(
+    'DISK_CORRUPT',
+    directory,
+    `${directory} has lost or changed what was written (${what}); check the hardware. If a majority of the other ` +
+      'voters is well, move "leveldb" and "format" in it aside (not "identity.key") and start again: they fill this ' +
+      'node anew. One node at a time.',
+    options,
+  );
+}
+
 /** Turns whatever LevelDB or the file system threw into a DiskError that says what to do. */
 export function toDiskError(error: unknown, directory: string): DiskError {
   if (error instanceof DiskError) return error;
@@ -44,13 +56,7 @@ export function toDiskError(error: unknown, directory: string): DiskError {
         options,
       );
     case 'LEVEL_CORRUPTION':
-      return new DiskError(
-        'DISK_CORRUPT',
-        directory,
-        `files in ${directory} are damaged (${text}); check the hardware, then move the directory's "leveldb" ` +
-          'and "format" aside and start again: the node fetches what it lost from its peers',
-        options,
-      );
+      return damaged(directory, text, options);
     case 'LEVEL_DATABASE_NOT_OPEN':
     case 'LEVEL_ITERATOR_NOT_OPEN':
       return new DiskError('DISK_CLOSED', directory, `${directory} is not open`, options);

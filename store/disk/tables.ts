@@ -1,7 +1,7 @@
 /**
  * Named tables for data that can be derived again, each under a prefix of its own, each value sealed.
  *
- * A damaged record is reported as absent, and logged: everything in a table can be derived again from the
+ * A damaged record is reported as absent, logged, and its owner told: everything in a table can be derived again from the
  * journal or the ledger, so its owner rebuilds what it misses. Records of the journal and the ledger are not
  * in tables: for those, damage is never the same as absence.
  */
@@ -11,13 +11,18 @@ import { below, keyOf } from './keys.ts';
 import type { Disk, Row } from './port.ts';
 import { openRecord, RecordError, sealRecord } from './record.ts';
 
+const tableRoot = 'table';
+/** There while the tables are being emptied: what is left of them is not to be believed. */
+const dropKey = keyOf('disk', 'drop-tables');
+const rowsPerDelete = 1_000;
 const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
 
 /** Two calls with the same name give the same table. `name` is lower-case letters, digits and dashes. */
 export function createTable(name: string, dependencies: { readonly disk: Disk; readonly log: Log }): Table {
   invariant(namePattern.test(name), `not a table name: ${name}`);
   const { disk, log } = dependencies;
-  const { from: prefix } = below(keyOf('table', name));
+  const { from: prefix } = below(keyOf(tableRoot, name));
+  const listeners = new Set<(key: string) => void>();
 
   function open(key: string, record: Uint8Array | undefined): Uint8Array | undefined {
     if (record === undefined) return undefined;
@@ -26,6 +31,7 @@ export function createTable(name: string, dependencies: { readonly disk: Disk; r
     } catch (error) {
       if (!(error instanceof RecordError)) throw error;
       log.error({ code: error.code, table: name, key }, 'a derived record is damaged: treated as absent');
+      for (const listener of listeners) listener(key.slice(prefix.length));
       return undefined;
     }
   }
@@ -71,5 +77,29 @@ export function createTable(name: string, dependencies: { readonly disk: Disk; r
         }),
         { sync: false },
       ),
+
+    onDamage: (listener) => {
+      listeners.add(listener);
+      return () => {
+        listeners.delete(listener);
+      };
+    },
   };
+}
+
+/**
+ * Empties all tables, for their owners to fill again, if that was ordered: now by `isOrdered`, or at an earlier start
+ * that was cut short. Rejects with DiskError.
+ */
+export async function dropTables(disk: Disk, { isOrdered }: { readonly isOrdered: boolean }): Promise<void> {
+  if (isOrdered) await disk.write([{ kind: 'put', key: dropKey, value: Buffer.of() }], { sync: true });
+  else if ((await disk.get(dropKey)) === undefined) return;
+  const range = { ...below(tableRoot), limit: rowsPerDelete };
+  let rows: readonly Row[];
+  do {
+    rows = await disk.range(range);
+    const deletes = rows.map(([key]) => ({ kind: 'delete', key }) as const);
+    await disk.write(deletes, { sync: true });
+  } while (rows.length > 0);
+  await disk.write([{ kind: 'delete', key: dropKey }], { sync: true });
 }

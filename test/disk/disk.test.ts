@@ -88,8 +88,12 @@ describe('the data directory', () => {
 
   test('with a damaged manifest is refused with the damage named, and its lock given back', async () => {
     await (await open(directory)).close();
-    await writeFile(join(directory, 'leveldb', 'CURRENT'), 'nonsense');
-    expect((await failureOf(open(directory))).code).toBe('DISK_CORRUPT');
+    const names = await readdir(join(directory, 'leveldb'));
+    const manifest = names.find((name) => name.startsWith('MANIFEST')) ?? '';
+    await writeFile(join(directory, 'leveldb', manifest), 'nonsense');
+    const failure = await failureOf(open(directory));
+    expect(failure.code).toBe('DISK_CORRUPT');
+    expect(failure.message).toContain(manifest);
     expect(await readdir(directory)).not.toContain('lock');
   });
 

@@ -54,7 +54,7 @@ describe('a data directory of layout 1', () => {
       });
       await disk.close();
     }
-    expect((await readdir(directory)).toSorted()).toEqual(['format', 'leveldb']);
+    expect((await readdir(directory)).toSorted()).toEqual(['format', 'leveldb', 'witness']);
   });
 });
 
