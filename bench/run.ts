@@ -48,6 +48,7 @@ const cluster = await Cluster.start({
   capture: values.capture === 'immediate' ? 'immediate' : 'after-reserve',
   products,
   set: { 'log.level': 'warn' },
+  direct: true,
   ...(profileDirectory === undefined ? {} : { profileDirectory }),
 });
 console.log(

@@ -20,7 +20,7 @@ const readyTimeoutMs = 60_000;
 export const dev: Command = {
   name: 'dev',
   summary: 'run a whole cluster on this machine, and break it',
-  help: `Usage: freehold dev [--set KEY=VALUE]... [--profile DIR]
+  help: `Usage: freehold dev [--set KEY=VALUE]... [--direct] [--profile DIR]
        freehold dev kill PART [--signal SIGNAL]
        freehold dev pause|resume|revive PART
        freehold dev wipe NODE
@@ -42,6 +42,7 @@ process of its own, until Ctrl-C. With one: tells the running cluster to do it, 
   status            what runs, and what is wrong with the links
 
   --set KEY=VALUE   set a key of every node's freehold.yaml, such as orders.holdFor=20s
+  --direct          nodes connect without the proxy that lets partition and slow work
   --profile DIR     each node writes a CPU profile there when it stops
   --signal SIGNAL   for kill: SIGKILL (default), SIGTERM, SIGINT, SIGABRT, SIGSEGV
   --one-way in|out  for partition: it no longer hears the others (in), or they no longer hear it (out)

@@ -116,6 +116,7 @@ it('leftovers of an earlier run are stopped, other programs that have their pid 
     capture: 'immediate',
     logLevel: 'info',
     overrides: [],
+    direct: false,
   });
   const [n1, n2] = plan.nodes;
   if (n1 === undefined || n2 === undefined) throw new Error('three nodes are planned');

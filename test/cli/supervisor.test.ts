@@ -48,6 +48,7 @@ function create(settings: Partial<DevSettings> = {}): Supervisor {
     systemOfRecordUrl: 'postgres://shop:hunter2@db.example/shop',
     logLevel: 'info',
     overrides: [],
+    direct: false,
     ...settings,
   };
   plan = planOf(complete);
@@ -95,6 +96,7 @@ it('plans ports and processes that do not meet', () => {
     systemOfRecordUrl: '',
     logLevel: '',
     overrides: [],
+    direct: false,
   } as const;
   create();
   const ports = partsOf(planOf(embedded)).flatMap((part) => part.ports);
@@ -137,6 +139,15 @@ it('gives every node an address of its own for each other one, on which a link c
   );
   expect(new Set(others).size).toBe(6);
   expect(plan.nodes.filter(({ peerPort }) => others.includes(peerPort))).toEqual([]);
+});
+
+it('lets nodes connect directly when asked to, and says that links cannot be cut then', async () => {
+  await create({ direct: true }).start();
+  for (const node of plan.nodes)
+    expect(loadConfig(node.configFile).members.map(({ address }) => address.port)).toEqual(
+      plan.nodes.map(({ peerPort }) => peerPort),
+    );
+  await expect(supervisor.control({ action: 'partition', target: 'n1' })).rejects.toThrow('--direct');
 });
 
 it('is told to cut, slow and mend links, says which are not well, and refuses what cannot be meant', async () => {

@@ -68,9 +68,9 @@ export class Supervisor {
         : this.#startOne(embedded),
       this.#startOne(this.#sandbox),
     ]);
-    const peerProxy = await PeerProxy.open(this.#plan, { faults: this.#linkFaults });
-    this.#peerProxy = peerProxy;
-    await this.#writeNodeFiles(systemOfRecordUrl ?? '', peerProxy);
+    if (!this.#settings.direct)
+      this.#peerProxy = await PeerProxy.open(this.#plan, { faults: this.#linkFaults });
+    await this.#writeNodeFiles(systemOfRecordUrl ?? '');
     await allOrFirstError(this.#nodes.map((node) => this.#startOne(node)));
     return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
   }
@@ -105,9 +105,11 @@ export class Supervisor {
     const { action, target, signal } = request;
     if (action === 'status') return this.#status();
     if (isLinkAction(action)) {
+      if (this.#peerProxy === undefined)
+        throw new CommandError('the links of a cluster that was started with --direct cannot be touched');
       const names = this.#plan.nodes.map(({ name }) => name);
       const answer = actOnLinks(this.#linkFaults, names, request);
-      this.#peerProxy?.update();
+      this.#peerProxy.update();
       return answer;
     }
 
@@ -171,7 +173,7 @@ export class Supervisor {
     return url;
   }
 
-  async #writeNodeFiles(systemOfRecordUrl: string, peerProxy: PeerProxy): Promise<void> {
+  async #writeNodeFiles(systemOfRecordUrl: string): Promise<void> {
     const peerIds = new Map<string, string>();
     for (const node of this.#plan.nodes)
       peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
@@ -182,7 +184,8 @@ export class Supervisor {
         node,
         peerIds,
         systemOfRecordUrl,
-        addressOf: (other) => peerProxy.addressOf(node.name, other.name),
+        addressOf: (other) =>
+          this.#peerProxy?.addressOf(node.name, other.name) ?? `${this.#plan.host}:${String(other.peerPort)}`,
       });
       try {
         loadConfig(node.configFile);

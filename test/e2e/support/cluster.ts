@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly products?: readonly TestProduct[];
   /** Keys of every node's freehold.yaml, such as `orders.holdFor`. */
   readonly set?: Readonly<Record<string, string>>;
+  /** Nodes connect without a proxy in between; links cannot be cut then. */
+  readonly direct?: boolean;
   /** Where each node leaves its CPU profile when it stops. */
   readonly profileDirectory?: string;
 }
@@ -218,6 +220,7 @@ async function tryToStart(options: ClusterOptions): Promise<Start> {
   const capture = options.capture ?? 'after-reserve';
 
   const args = Object.entries(options.set ?? {}).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
+  if (options.direct === true) args.push('--direct');
   if (options.profileDirectory !== undefined) args.push('--profile', options.profileDirectory);
   const main = join(import.meta.dirname, '../../../node/main.ts');
   const child = spawn(process.execPath, [main, 'dev', ...args], {
@@ -243,7 +246,8 @@ async function tryToStart(options: ClusterOptions): Promise<Start> {
     rmSync(dataDirectory, { recursive: true, force: true });
     return { kind: 'ended', output };
   }
-  const plan = planOf({ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [] });
+  const direct = options.direct === true;
+  const plan = planOf({ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [], direct });
   return { kind: 'up', plan, process: child, output: () => output };
 }
 
