@@ -25,6 +25,8 @@ export interface Strike {
   /** The part that was hit; empty for all. */
   readonly victim: string;
   readonly struckAt: number;
+  /** When mending began. */
+  mendingAt: number;
   mendedAt: number;
 }
 
@@ -75,11 +77,20 @@ export class World {
     },
   ): Promise<void> {
     // From before: what is asked while a fault is on its way may already meet it.
-    const strike: Strike = { fault: name, servesOn, victim, struckAt: performance.now(), mendedAt: Infinity };
+    const struckAt = performance.now();
+    const strike: Strike = {
+      fault: name,
+      servesOn,
+      victim,
+      struckAt,
+      mendingAt: Infinity,
+      mendedAt: Infinity,
+    };
     this.strikes.push(strike);
     this.#log(`${name}${victim === '' ? '' : ` (${victim})`}`);
     await act.break();
     await delay(integerBetween(this.random, ...act.holdMs));
+    strike.mendingAt = performance.now();
     await act.mend();
     strike.mendedAt = performance.now();
   }
@@ -177,6 +188,21 @@ const slowing: Fault = onNode(
 const wiping = (role: Role): Fault =>
   onNode('wipe the disk of', role, [500, 3_000], (cluster, node) => cluster.wipe(node), revive);
 
+/** The disk is filled twice over: what the first attempt left must not mislead the second. */
+const wipingTwice: Fault = onNode(
+  'wipe, and kill while it fills,',
+  'follower',
+  [200, 1_500],
+  async (cluster, node) => {
+    await cluster.wipe(node);
+    const filling = cluster.revive(node).catch(() => undefined);
+    await delay(1_000);
+    await cluster.kill(node);
+    await filling;
+  },
+  revive,
+);
+
 /** Two nodes do not hear each other, and both hear the third. */
 const parting: Fault = {
   name: 'part the leader from one follower',
@@ -208,6 +234,26 @@ const killingAll: Fault = {
         await Promise.all(world.cluster.nodeNames.map((node) => revive(world, node)));
       },
     }),
+};
+
+const killingMost: Fault = {
+  name: 'kill -9 the leader and a follower',
+  servesOn: false,
+  mixes: false,
+  run: (world) =>
+    world.withNode('leader', (leader) =>
+      world.withNode('follower', (other) =>
+        world.strike(killingMost, `${leader}, ${other}`, {
+          break: async () => {
+            await Promise.all([world.cluster.kill(leader), world.cluster.kill(other)]);
+          },
+          holdMs: awhileMs,
+          mend: async () => {
+            await Promise.all([revive(world, leader), revive(world, other)]);
+          },
+        }),
+      ),
+    ),
 };
 
 const isolatingAll: Fault = {
@@ -278,6 +324,8 @@ export const faults = {
   parting,
   wipeLeader: wiping('leader'),
   wipeFollower: wiping('follower'),
+  wipingTwice,
+  killingMost,
   killingAll,
   isolatingAll,
   restarting,

@@ -6,7 +6,10 @@ import { percentile } from '../support/buyers.ts';
 
 export interface Recovery {
   readonly fault: string;
-  /** From the strike to the end of the first order that was asked for after it. */
+  /**
+   * From the strike to the end of the first order that was asked for after it. Where nobody could be served
+   * before, from when mending began to the next end of any order.
+   */
   readonly firstEndedMs: number;
   /** The longest time in which no order ended, from the strike until a moment after it was mended. */
   readonly silenceMs: number;
@@ -24,12 +27,14 @@ export function recoveriesOf(history: History, strikes: readonly Strike[]): read
     .toSorted((left, right) => left.at - right.at);
   return strikes
     .filter((strike) => !strikes.some((other) => other !== strike && overlap(strike, other)))
-    .map(({ fault, struckAt, mendedAt }) => {
+    .map(({ fault, servesOn, struckAt, mendingAt, mendedAt }) => {
+      const from = servesOn ? struckAt : mendingAt;
+      const first = ended.find(({ askedAt, at }) => (servesOn ? askedAt : at) >= from);
       const end = mendedAt + afterwardsMs;
       const marks = [struckAt, ...ended.map(({ at }) => at).filter((at) => at > struckAt && at < end), end];
       return {
-        fault,
-        firstEndedMs: (ended.find(({ askedAt }) => askedAt >= struckAt)?.at ?? Infinity) - struckAt,
+        fault: servesOn ? fault : `${fault} *`,
+        firstEndedMs: (first?.at ?? Infinity) - from,
         silenceMs: Math.max(...marks.slice(1).map((at, index) => at - (marks[index] ?? at))),
       };
     });
@@ -57,5 +62,6 @@ export function recoveryTable(recoveries: readonly Recovery[]): readonly string[
         seconds(Math.max(...of.map(({ silenceMs }) => silenceMs))),
       ].join('');
     }),
+    '* from when mending began, as nobody can be served before',
   ];
 }

@@ -36,11 +36,11 @@ export function* rounds(random: Random, perRound: number): Generator<readonly Fa
 
 /** Never two disks: what a majority had is promised to survive the loss of one. */
 function mixable(random: Random): readonly Fault[] {
-  const isWipe = (fault: Fault): boolean => fault === faults.wipeLeader || fault === faults.wipeFollower;
+  const wipes: readonly Fault[] = [faults.wipeLeader, faults.wipeFollower, faults.wipingTwice];
   const candidates = shuffled(
     Object.values(faults).filter(({ mixes }) => mixes),
     random,
   );
-  const firstWipe = candidates.find(isWipe);
-  return candidates.filter((fault) => !isWipe(fault) || fault === firstWipe).slice(0, mixedPerRound);
+  const firstWipe = candidates.find((fault) => wipes.includes(fault));
+  return candidates.filter((fault) => !wipes.includes(fault) || fault === firstWipe).slice(0, mixedPerRound);
 }
