@@ -116,7 +116,7 @@ export class ClaimTable {
 }
 
 function voteOf(record: ClaimRecord, position: Position): Vote {
-  if (record.standing === 'inherited') return { kind: 'abstained' };
+  if (record.standing !== 'granted') return { kind: 'abstained' };
   if (samePosition(record.holder, position)) return { kind: 'granted' };
   return { kind: 'refused', holder: record.holder };
 }

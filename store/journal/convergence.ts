@@ -11,22 +11,21 @@
 import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
 import { majorityOf } from './claims.ts';
+import type { Electorate } from './electorate.ts';
 import type { JournalLimits } from './limits.ts';
 import { openEntry, type SealedEntry } from './records.ts';
 import type { Positions } from './recovery.ts';
-import { channels, decodePage, decodeVector, encodePull, encodeVector } from './wire.ts';
+import { channels, decodeHeld, decodePage, encodePull, encodeVector, type Held } from './wire.ts';
 import type { Base, VersionVector } from './port.ts';
 
 export interface ConvergenceOptions {
-  readonly self: NodeId;
-  readonly peers: readonly NodeId[];
-  readonly voters: readonly NodeId[];
   readonly limits: JournalLimits;
 }
 
 export interface ConvergenceDependencies {
   readonly environment: Environment;
   readonly network: Network;
+  readonly electorate: Pick<Electorate, 'self' | 'peers' | 'voters' | 'known'>;
   readonly durable: () => Positions;
   readonly accepted: (origin: NodeId) => number;
   readonly vector: () => VersionVector;
@@ -35,7 +34,7 @@ export interface ConvergenceDependencies {
   /** Decides and persists a page; resolves when it is on disk, false when there was no room for it. */
   readonly take: (origin: NodeId, entries: readonly SealedEntry[], base?: Base) => Promise<boolean>;
   /** A peer answered what it holds, by request: fresher than anything it announced. */
-  readonly onAnswer: (peer: NodeId, vector: Positions) => void;
+  readonly onAnswer: (peer: NodeId, held: Held) => void;
   /** A peer announced what it holds. */
   readonly onAnnounced: (peer: NodeId, vector: Positions) => void;
 }
@@ -46,7 +45,7 @@ interface Peer {
   /** Grows with each change of the link: an answer that crossed one may come from the peer's former life. */
   link: number;
   /** What it answered since it became reachable: from its disk, in its present life. */
-  answered: Positions | undefined;
+  answered: Held | undefined;
   asking: boolean;
   askAt: number;
   /** The most it ever said: to pull by. */
@@ -55,8 +54,10 @@ interface Peer {
 
 /** Somebody who waits until this node has what the others hold. */
 interface CatchUp {
-  /** Only answers to questions asked after this one count (V4). */
+  /** Only answers to questions asked after this one count (V4), */
   readonly since: number;
+  /** and only of who knew of this epoch by then. */
+  readonly epoch: number;
   readonly targets: Map<NodeId, number>;
   readonly answered: Set<NodeId>;
   /** Whether enough of the others have answered. */
@@ -67,10 +68,22 @@ interface CatchUp {
 
 const nothing: Positions = new Map();
 
+function newPeer(id: NodeId): Peer {
+  return {
+    id,
+    reachable: false,
+    link: 0,
+    answered: undefined,
+    asking: false,
+    askAt: 0,
+    vector: new Map<NodeId, number>(),
+  };
+}
+
 export class Convergence {
   readonly #options: ConvergenceOptions;
   readonly #dependencies: ConvergenceDependencies;
-  readonly #peers: ReadonlyMap<NodeId, Peer>;
+  readonly #peers = new Map<NodeId, Peer>();
   readonly #pulling = new Set<NodeId>();
   /** Per origin that lags: how far we were when this was last seen to change, and when. */
   readonly #lagging = new Map<NodeId, { position: number; since: number }>();
@@ -88,20 +101,19 @@ export class Convergence {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#startedAt = dependencies.environment.clock.monotonic();
-    this.#peers = new Map(
-      options.peers.map((id) => [
-        id,
-        {
-          id,
-          reachable: false,
-          link: 0,
-          answered: undefined,
-          asking: false,
-          askAt: 0,
-          vector: new Map<NodeId, number>(),
-        },
-      ]),
-    );
+    for (const id of dependencies.electorate.peers) this.#peers.set(id, newPeer(id));
+  }
+
+  /** Takes up who is a member now, and leaves who is not. */
+  followMembers(): void {
+    const { electorate, network } = this.#dependencies;
+    for (const id of this.#peers.keys()) if (!electorate.peers.includes(id)) this.#peers.delete(id);
+    for (const id of electorate.peers) {
+      if (this.#peers.has(id)) continue;
+      this.#peers.set(id, newPeer(id));
+      if (network.reachable(id)) this.onReachability(id, true);
+    }
+    this.#settleCatchUps();
   }
 
   get pulledEntries(): number {
@@ -148,8 +160,8 @@ export class Convergence {
   }
 
   /** What each reachable peer answered so far, for pushers that had to wait until this node may push. */
-  answers(): ReadonlyMap<NodeId, Positions> {
-    const answers = new Map<NodeId, Positions>();
+  answers(): ReadonlyMap<NodeId, Held> {
+    const answers = new Map<NodeId, Held>();
     for (const { id, answered } of this.#peers.values())
       if (answered !== undefined) answers.set(id, answered);
     return answers;
@@ -170,17 +182,20 @@ export class Convergence {
       const missing = [...this.#peers.values()].filter((peer) => !from.has(peer.id));
       return missing.length === 0 || (now >= patienceEndsAt && !missing.some((peer) => peer.reachable));
     };
-    await this.#catchUp({ since: 0, targets, answered, heard }, timeoutMs);
+    await this.#catchUp({ since: 0, epoch: 0, targets, answered, heard }, timeoutMs);
   }
 
-  /** True once everything that a majority of the voters held when this was asked is on this disk. */
-  covers(timeoutMs: number): Promise<boolean> {
-    const { self, voters } = this.#options;
+  /**
+   * True once everything that a majority of the voters held when this was asked is on this disk. Who does not know of
+   * `epoch` yet is asked again until it does.
+   */
+  covers(timeoutMs: number, epoch = 0): Promise<boolean> {
+    const { self, voters } = this.#dependencies.electorate;
     const others = voters.filter((voter) => voter !== self);
     const needed = majorityOf(voters.length) - (voters.length - others.length);
     const heard: CatchUp['heard'] = (from) => others.filter((voter) => from.has(voter)).length >= needed;
-    const since = this.#questions;
-    const waiting = this.#catchUp({ since, targets: new Map(), answered: new Set(), heard }, timeoutMs);
+    const catchUp = { since: this.#questions, epoch, targets: new Map(), answered: new Set<NodeId>(), heard };
+    const waiting = this.#catchUp(catchUp, timeoutMs);
     for (const voter of others) {
       const peer = this.#peers.get(voter);
       if (peer === undefined) continue;
@@ -213,7 +228,7 @@ export class Convergence {
   }
 
   #ask(peer: Peer): void {
-    const { environment, network, vector, onAnswer } = this.#dependencies;
+    const { environment, network, electorate, vector, onAnswer } = this.#dependencies;
     const { requestTimeoutMs, exchangeEveryMs, resendAfterMs } = this.#options.limits;
     if (peer.asking) return;
     peer.asking = true;
@@ -225,16 +240,21 @@ export class Convergence {
         lane: 'fast',
       })
       .then((answer) => {
-        const held = decodeVector(answer);
-        if (this.#closed || link !== peer.link) return;
-        peer.vector = new Map(held);
+        const held = decodeHeld(answer);
+        if (this.#closed || link !== peer.link || this.#peers.get(peer.id) !== peer) return;
+        const { epoch, vector: positions } = held;
+        const now = environment.clock.monotonic();
+        peer.vector = new Map(positions);
         peer.answered = held;
-        peer.askAt = environment.clock.monotonic() + exchangeEveryMs * (0.75 + environment.random() * 0.5);
+        // Who has not heard of the voters that this node counts with will in a moment, and counts only then.
+        const isBehind = epoch < electorate.known;
+        peer.askAt =
+          now + (isBehind ? resendAfterMs / 4 : exchangeEveryMs * (0.75 + environment.random() * 0.5));
         for (const catchUp of this.#catchUps) {
           if (question <= catchUp.since) peer.askAt = 0;
-          else if (!catchUp.answered.has(peer.id)) {
+          else if (epoch >= catchUp.epoch && !catchUp.answered.has(peer.id)) {
             catchUp.answered.add(peer.id);
-            raise(catchUp.targets, held);
+            raise(catchUp.targets, positions);
           }
         }
         onAnswer(peer.id, held);
@@ -272,7 +292,7 @@ export class Convergence {
   #known(): ReadonlyMap<NodeId, number> {
     const known = new Map<NodeId, number>();
     for (const peer of this.#peers.values()) if (peer.reachable) raise(known, peer.vector);
-    if (!this.#dependencies.relearning()) known.delete(this.#options.self);
+    if (!this.#dependencies.relearning()) known.delete(this.#dependencies.electorate.self);
     return known;
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
+import type { Electorate } from './electorate.ts';
 import type { Intake } from './intake.ts';
 import { JournalError, type Position } from './port.ts';
 import type { RecoveryPhase } from './recovery.ts';
@@ -11,22 +12,16 @@ import { channels, decodeHolder, encodeClaim, type HolderAnswer } from './wire.t
 
 export interface HoldersDependencies {
   readonly environment: Environment;
+  readonly electorate: Pick<Electorate, 'self' | 'voters'>;
   readonly network: Network;
   readonly intake: Pick<Intake, 'offer'>;
   readonly phase: () => RecoveryPhase;
 }
 
 export class Holders {
-  readonly #self: NodeId;
-  readonly #voters: readonly NodeId[];
   readonly #dependencies: HoldersDependencies;
 
-  constructor(
-    options: { readonly self: NodeId; readonly voters: readonly NodeId[] },
-    dependencies: HoldersDependencies,
-  ) {
-    this.#self = options.self;
-    this.#voters = options.voters;
+  constructor(dependencies: HoldersDependencies) {
     this.#dependencies = dependencies;
   }
 
@@ -35,14 +30,14 @@ export class Holders {
     claim: string,
     options: { readonly timeoutMs: number },
   ): Promise<ReadonlyMap<NodeId, Position | null>> {
-    const { network, environment } = this.#dependencies;
+    const { network, environment, electorate } = this.#dependencies;
     const holders = new Map<NodeId, Position | null>();
     const request = encodeClaim(claim);
     await Promise.all(
-      this.#voters.map(async (voter) => {
+      electorate.voters.map(async (voter) => {
         try {
           const answer =
-            voter === this.#self
+            voter === electorate.self
               ? await this.here(claim)
               : decodeHolder(await network.request(voter, channels.holders, request, options));
           if (answer.kind !== 'unknown') holders.set(voter, answer.kind === 'none' ? null : answer.holder);
@@ -63,6 +58,8 @@ export class Holders {
         claim,
         answer: (record) => {
           if (record?.standing === 'granted') resolve({ kind: 'held', holder: record.holder });
+          // Who was no voter when it met the claim has given no vote, and knows it.
+          else if (record?.standing === 'observed') resolve({ kind: 'none' });
           else resolve({ kind: record === undefined && phase() === 'open' ? 'none' : 'unknown' });
         },
         refuse: reject,

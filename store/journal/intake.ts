@@ -101,6 +101,8 @@ export interface IntakeDependencies {
    * others.
    */
   readonly phase: () => RecoveryPhase;
+  /** Whether this node's vote counts: the claims that it meets while it does not, it never votes on. */
+  readonly grants: () => boolean;
   /** Newly on disk, before the entries of the same batch. */
   readonly onRaised: (bases: ReadonlyMap<NodeId, Base>) => void;
   /** Newly on disk, in order. */
@@ -238,7 +240,7 @@ export class Intake {
     }
     const { sequence, written } = own.append({ claim, payload }, (assigned) => {
       const position = { origin: this.#options.self, sequence: assigned };
-      return claims.decide(claim, position, { view, standing: 'granted' }).operation;
+      return claims.decide(claim, position, { view, standing: this.#standing() }).operation;
     });
     this.#lastCommit = written.catch(() => undefined);
     void written.then(
@@ -253,7 +255,7 @@ export class Intake {
   #receive(item: Received, view: ClaimView, decided: Decided): void {
     const { claims } = this.#dependencies;
     const phase = this.#dependencies.phase();
-    const standing = phase === 'open' ? 'granted' : 'inherited';
+    const standing = this.#standing();
     const { origin } = item;
     const votes: { sequence: number; vote: Vote }[] = [];
     let gap = false;
@@ -285,6 +287,12 @@ export class Intake {
       decided.entries.push(sealed);
     }
     this.#accepted.set(origin, accepted);
+  }
+
+  /** Who a claim is given to now gets a vote, or none, for ever. */
+  #standing(): ClaimRecord['standing'] {
+    if (this.#dependencies.phase() !== 'open') return 'inherited';
+    return this.#dependencies.grants() ? 'granted' : 'observed';
   }
 
   #raise(origin: NodeId, base: Base, { operations, raised }: Decided): void {

@@ -10,6 +10,7 @@ import { ClaimTable } from './claim-table.ts';
 import { quorumSequence } from './claims.ts';
 import { Compaction } from './compaction.ts';
 import { Convergence } from './convergence.ts';
+import { Electorate } from './electorate.ts';
 import { Holders } from './holders.ts';
 import { Intake } from './intake.ts';
 import { defaultLimits, type JournalLimits } from './limits.ts';
@@ -24,16 +25,17 @@ import {
   type Journal,
   type Position,
   type VersionVector,
+  type ZoneMembers,
 } from './port.ts';
 import { Pusher } from './pusher.ts';
 import { Reader } from './reader.ts';
 import { isClaim, type SealedEntry } from './records.ts';
-import type { Positions, RecoveryPhase } from './recovery.ts';
+import type { RecoveryPhase } from './recovery.ts';
 import { restore, type Restored } from './restore.ts';
 import { Service } from './service.ts';
 import { Verdicts, type Registered } from './verdicts.ts';
 import { QuorumWaiters } from './waiting.ts';
-import type { Acknowledgement } from './wire.ts';
+import type { Acknowledgement, Held } from './wire.ts';
 
 export interface JournalOptions extends Partial<JournalLimits> {
   readonly self: NodeId;
@@ -41,6 +43,8 @@ export interface JournalOptions extends Partial<JournalLimits> {
   readonly zonePeers: readonly NodeId[];
   /** The members whose disks make an entry durable; at least one. May include `self`. */
   readonly zoneVoters: readonly NodeId[];
+  /** Of that list of voters; 0 for the founders. */
+  readonly epoch?: number;
 }
 
 export interface JournalDependencies {
@@ -48,6 +52,11 @@ export interface JournalDependencies {
   readonly disk: Disk;
   readonly committer: Committer;
   readonly network: Network;
+  /**
+   * Whether the list of members is the newest that this node can have acknowledged anything under. Asked only while
+   * its disk is learning what it forgot; by default the list given at the start is taken for it.
+   */
+  readonly isListCurrent?: () => boolean;
 }
 
 export interface JournalStats {
@@ -76,6 +85,10 @@ export interface JournalStats {
 export interface OpenJournal extends Journal {
   /** Resolves when this node may append: see recovery.ts. Rejects with CLOSED. */
   opened(): Promise<void>;
+  /** Other members, or other voters, from now on: as the ledger has decided. A list of an older epoch is ignored. */
+  setMembers(zone: ZoneMembers): void;
+  /** How far this node is with the latest change of voters, and whether it may vote and append at all. */
+  standing(): { readonly epoch: number; readonly open: boolean };
   stats(): JournalStats;
   /** Answers nobody any more. Callers that wait are rejected with CLOSED; what they appended may yet be kept. */
   close(): Promise<void>;
@@ -89,7 +102,6 @@ export async function openJournal(
   options: JournalOptions,
   dependencies: JournalDependencies,
 ): Promise<OpenJournal> {
-  invariant(options.zoneVoters.length > 0, 'a zone has at least one voter');
   invariant(!options.zonePeers.includes(options.self), 'a node is not its own peer');
   const restored = await restore(dependencies.disk);
   return new ZoneJournal(options, restored, dependencies);
@@ -97,10 +109,9 @@ export async function openJournal(
 
 class ZoneJournal implements OpenJournal {
   readonly #self: NodeId;
-  readonly #voters: readonly NodeId[];
   readonly #limits: JournalLimits;
   readonly #environment: Environment;
-  readonly #network: Network;
+  readonly #electorate: Electorate;
 
   /** Last sequence per origin on this disk. */
   readonly #durable: Map<NodeId, number>;
@@ -109,7 +120,8 @@ class ZoneJournal implements OpenJournal {
   readonly #claims: ClaimTable;
   readonly #intake: Intake;
   readonly #reader: Reader;
-  readonly #pushers: ReadonlyMap<NodeId, Pusher>;
+  readonly #pushers = new Map<NodeId, Pusher>();
+  readonly #newPusher: (peer: NodeId) => Pusher;
   readonly #convergence: Convergence;
   readonly #opening: Opening;
   readonly #service: Service;
@@ -124,13 +136,27 @@ class ZoneJournal implements OpenJournal {
 
   constructor(options: JournalOptions, restored: Restored, dependencies: JournalDependencies) {
     const { environment, disk, committer, network } = dependencies;
-    const { self, zonePeers: peers } = options;
+    const { self } = options;
     const limits = { ...defaultLimits, ...options };
     this.#self = self;
-    this.#voters = options.zoneVoters;
     this.#limits = limits;
     this.#environment = environment;
-    this.#network = network;
+    this.#electorate = new Electorate(
+      {
+        self,
+        zone: zoneOf(options),
+        restored: restored.electorate,
+        retryAfterMs: limits.resendAfterMs,
+      },
+      {
+        environment,
+        committer,
+        covers: (epoch) => this.#convergence.covers(limits.requestTimeoutMs, epoch),
+        onChange: () => this.#onMembersChanged(),
+        onTakenUp: () => this.#advanceQuorum(),
+      },
+    );
+    const electorate = this.#electorate;
     this.#durable = new Map(restored.positions);
     this.#bases = new Bases({ restored: restored.bases });
     this.#own = new OwnLog(
@@ -138,7 +164,13 @@ class ZoneJournal implements OpenJournal {
       { committer, onDurable: (entries) => this.#onOwnDurable(entries) },
     );
     this.#opening = new Opening(
-      { ...limits, self, peers, whole: restored.whole },
+      {
+        ...limits,
+        self,
+        peers: () => electorate.peers,
+        isListCurrent: dependencies.isListCurrent ?? (() => true),
+        whole: restored.whole,
+      },
       {
         environment,
         committer,
@@ -158,18 +190,19 @@ class ZoneJournal implements OpenJournal {
         claims: this.#claims,
         own: this.#own,
         phase: () => this.#opening.phase,
+        grants: () => electorate.grants,
         onRaised: (bases) => this.#onRaised(bases),
         onDurable: (entries) => this.#onReceivedDurable(entries),
       },
     );
-    this.#verdicts = new Verdicts(
-      { ...limits, self, voters: this.#voters },
-      { environment, own: this.#own, intake: this.#intake },
-    );
-    this.#holders = new Holders(
-      { self, voters: this.#voters },
-      { environment, network, intake: this.#intake, phase: () => this.#opening.phase },
-    );
+    this.#verdicts = new Verdicts(limits, { environment, electorate, own: this.#own, intake: this.#intake });
+    this.#holders = new Holders({
+      environment,
+      electorate,
+      network,
+      intake: this.#intake,
+      phase: () => this.#opening.phase,
+    });
     this.#compaction = new Compaction(limits, {
       environment,
       disk,
@@ -178,39 +211,43 @@ class ZoneJournal implements OpenJournal {
       durable: (origin) => this.#held(origin),
     });
     this.#reader = new Reader(
-      { peers, requestTimeoutMs: limits.requestTimeoutMs },
+      { requestTimeoutMs: limits.requestTimeoutMs },
       {
         environment,
         disk,
         committer,
         network,
+        electorate,
         bases: this.#bases,
         durable: (origin) => this.#held(origin),
         onBase: (origin, base) => this.#compaction.takeOver(origin, base),
       },
     );
     const sources = { environment, network, own: this.#own, bases: this.#bases, reader: this.#reader };
-    this.#pushers = new Map(peers.map((peer) => [peer, new Pusher({ ...limits, self, peer }, sources)]));
+    this.#newPusher = (peer) => new Pusher({ ...limits, self, peer }, sources);
+    for (const peer of electorate.peers) this.#pushers.set(peer, this.#newPusher(peer));
     this.#convergence = new Convergence(
-      { self, peers, voters: this.#voters, limits },
+      { limits },
       {
         environment,
         network,
+        electorate,
         durable: () => this.#durable,
         accepted: (origin) => this.#intake.accepted(origin),
         vector: () => this.vector(),
         relearning: () => this.#opening.phase === 'relearning',
         take: (origin, entries, base) => this.#take(origin, entries, base),
-        onAnswer: (peer, vector) => this.#onPeerAnswered(peer, vector),
+        onAnswer: (peer, held) => this.#onPeerAnswered(peer, held),
         onAnnounced: (peer, vector) => this.#opening.check(peer, vector),
       },
     );
     // From here on others are heard.
     this.#service = new Service(
-      { peers, limits },
+      { limits },
       {
         environment,
         network,
+        electorate,
         intake: this.#intake,
         reader: this.#reader,
         bases: this.#bases,
@@ -225,6 +262,7 @@ class ZoneJournal implements OpenJournal {
       },
     );
     this.#opening.advance();
+    electorate.start();
     this.#scheduleTick();
   }
 
@@ -261,6 +299,7 @@ class ZoneJournal implements OpenJournal {
     this.#checkWaiting();
     const deadline = this.#now() + options.timeoutMs;
     if (!(await this.#opening.openedBefore(deadline))) return { verdict: { kind: 'unavailable' } };
+    if (!(await this.#electorate.settledBefore(deadline))) return { verdict: { kind: 'unavailable' } };
     if (this.#closed) throw new JournalError('CLOSED', 'the journal is closed');
     const known = this.#claims.peek(claim);
     if (known !== undefined) return { verdict: { kind: 'lost', holder: known.holder } };
@@ -336,6 +375,14 @@ class ZoneJournal implements OpenJournal {
     return this.#opening.opened();
   }
 
+  setMembers(zone: ZoneMembers): void {
+    this.#electorate.set(zone);
+  }
+
+  standing(): { readonly epoch: number; readonly open: boolean } {
+    return { epoch: this.#electorate.takenUp, open: this.#opening.phase === 'open' };
+  }
+
   stats(): JournalStats {
     const pushers = [...this.#pushers.values()];
     return {
@@ -368,6 +415,7 @@ class ZoneJournal implements OpenJournal {
     this.#quorumWaiters.close(error);
     this.#verdicts.close(error);
     this.#compaction.close();
+    this.#electorate.close(error);
     this.#opening.close(error);
     this.#listeners.clear();
     return Promise.resolve();
@@ -437,9 +485,10 @@ class ZoneJournal implements OpenJournal {
   }
 
   #advanceQuorum(): void {
-    if (this.#quorumWaiters.size === 0) return;
-    const held = this.#voters.map((voter) =>
-      voter === this.#self ? this.#own.durable : (this.#pushers.get(voter)?.acknowledged ?? 0),
+    const { voters, takenUp, isSettled } = this.#electorate;
+    if (this.#quorumWaiters.size === 0 || !isSettled) return;
+    const held = voters.map((voter) =>
+      voter === this.#self ? this.#own.durable : (this.#pushers.get(voter)?.acknowledgedIn(takenUp) ?? 0),
     );
     this.#quorumWaiters.advance(quorumSequence(held));
   }
@@ -448,15 +497,31 @@ class ZoneJournal implements OpenJournal {
 
   #onAcknowledgement(from: NodeId, acknowledgement: Acknowledgement): void {
     this.#pushers.get(from)?.onAcknowledgement(acknowledgement);
-    for (const { sequence, vote } of acknowledgement.votes) this.#verdicts.vote(sequence, from, vote);
+    const { votes, epoch } = acknowledgement;
+    for (const { sequence, vote } of votes) this.#verdicts.vote(sequence, from, vote, epoch);
     this.#advanceQuorum();
   }
 
-  #onPeerAnswered(peer: NodeId, vector: Positions): void {
+  #onPeerAnswered(peer: NodeId, { vector, epoch }: Held): void {
     this.#opening.heard(peer, vector);
     // J1: before this node is open, nothing says that its own entries are complete.
-    if (this.#opening.phase === 'open') this.#pushers.get(peer)?.resume(vector.get(this.#self) ?? 0);
+    if (this.#opening.phase === 'open') this.#pushers.get(peer)?.resume(vector.get(this.#self) ?? 0, epoch);
     this.#advanceQuorum();
+  }
+
+  #onMembersChanged(): void {
+    const { peers, isSettled } = this.#electorate;
+    for (const [peer, pusher] of this.#pushers) {
+      if (peers.includes(peer)) continue;
+      pusher.pause();
+      this.#pushers.delete(peer);
+    }
+    for (const peer of peers) {
+      if (!this.#pushers.has(peer)) this.#pushers.set(peer, this.#newPusher(peer));
+    }
+    if (!isSettled) this.#verdicts.giveUp();
+    this.#convergence.followMembers();
+    this.#opening.advance();
   }
 
   #take(origin: NodeId, entries: readonly SealedEntry[], base?: Base): Promise<boolean> {
@@ -481,8 +546,8 @@ class ZoneJournal implements OpenJournal {
 
   #onOpen(damaged: readonly Position[]): void {
     for (const position of damaged) this.#reader.repair(position).catch(() => undefined);
-    for (const [peer, vector] of this.#convergence.answers()) {
-      this.#pushers.get(peer)?.resume(vector.get(this.#self) ?? 0);
+    for (const [peer, { vector, epoch }] of this.#convergence.answers()) {
+      this.#pushers.get(peer)?.resume(vector.get(this.#self) ?? 0, epoch);
     }
     this.#environment.log.info({ vector: this.vector() }, 'the journal is open');
   }
@@ -499,4 +564,9 @@ class ZoneJournal implements OpenJournal {
       this.#scheduleTick();
     });
   }
+}
+
+function zoneOf({ self, zonePeers, zoneVoters, epoch = 0 }: JournalOptions): ZoneMembers {
+  const ids = new Set([self, ...zonePeers, ...zoneVoters]);
+  return { epoch, members: [...ids].map((id) => ({ id, voter: zoneVoters.includes(id) })) };
 }

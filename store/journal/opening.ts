@@ -11,7 +11,10 @@ import { Recovery, type Positions, type RecoveryPhase } from './recovery.ts';
 
 export interface OpeningOptions {
   readonly self: NodeId;
-  readonly peers: readonly NodeId[];
+  /** The other members of the zone, now. */
+  readonly peers: () => readonly NodeId[];
+  /** Whether no newer list of members can have been known to this node before its disk forgot. */
+  readonly isListCurrent: () => boolean;
   /** What the disk says of itself. */
   readonly whole: boolean;
   readonly startPatienceMs: number;

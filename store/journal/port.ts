@@ -6,6 +6,13 @@ export interface Position {
   readonly sequence: number;
 }
 
+/** Who belongs to this zone, as the ledger has decided it. */
+export interface ZoneMembers {
+  /** Grows with each change of the voters, and only then; 0 for the founders. */
+  readonly epoch: number;
+  readonly members: readonly { readonly id: NodeId; readonly voter: boolean }[];
+}
+
 export interface Entry extends Position {
   /** The claim this entry makes, when it is a registration: at most one entry wins each claim. */
   readonly claim?: string;
@@ -33,7 +40,7 @@ export type ClaimVerdict =
   | { readonly kind: 'lost'; readonly holder: Position }
   /** Nobody can have a majority any more: the ledger must decide. `seen` are the registrations met. */
   | { readonly kind: 'split'; readonly seen: readonly Position[] }
-  /** No majority answered in time. The registration may yet become durable: outcome unknown. */
+  /** No majority answered in time, or the voters changed meanwhile. The registration may yet become durable. */
   | { readonly kind: 'unavailable' };
 
 export interface Appended {

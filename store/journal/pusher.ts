@@ -4,7 +4,8 @@
  *
  * P1  Only entries on this node's disk are sent.
  * P2  What is in flight is bounded; a frame that is not queued by the network is offered again, never dropped.
- * P3  `acknowledged` is only what the peer itself reported to be on its disk.
+ * P3  `acknowledged` is only what the peer itself reported to be on its disk, and counts towards a majority only
+ *     among the voters that the peer knew of last.
  * P4  A peer that lacks what this node gave up is sent what is left, with the base in front.
  */
 import type { Environment, NodeId } from '../environment.ts';
@@ -46,6 +47,8 @@ export class Pusher {
   #streaming = false;
   #next = 1;
   #acknowledged = 0;
+  /** Which voters the peer knew of when it said so. */
+  #epoch = 0;
   #round = 1;
   /** The first round of this link: acknowledgements of earlier ones may come from the peer's former life. */
   #linkRound = 1;
@@ -68,6 +71,11 @@ export class Pusher {
     return this.#acknowledged;
   }
 
+  /** What counts towards a majority of the voters of `epoch`. */
+  acknowledgedIn(epoch: number): number {
+    return this.#epoch === epoch ? this.#acknowledged : 0;
+  }
+
   get pushedFrames(): number {
     return this.#pushedFrames;
   }
@@ -78,11 +86,12 @@ export class Pusher {
   }
 
   /** The peer told, by request, how much it holds. Less than it acknowledged before: its disk was lost. */
-  resume(held: number): void {
+  resume(held: number, epoch: number): void {
     const sameLink = this.#streaming;
     const asExpected = sameLink && held >= this.#acknowledged;
     this.#streaming = true;
     this.#acknowledged = held;
+    this.#epoch = epoch;
     if (!asExpected || this.#next <= held) this.#rewind();
     if (!sameLink) this.#linkRound = this.#round;
     this.pump();
@@ -93,12 +102,13 @@ export class Pusher {
     this.#inFlight = [];
   }
 
-  onAcknowledgement({ round, upTo, gap }: Acknowledgement): void {
+  onAcknowledgement({ round, epoch, upTo, gap }: Acknowledgement): void {
     if (!this.#streaming || round < this.#linkRound || upTo > this.#dependencies.own.durable) return;
     if (upTo > this.#acknowledged) {
       this.#acknowledged = upTo;
       this.#backoff = 1;
     }
+    this.#epoch = Math.max(this.#epoch, epoch);
     this.#inFlight = this.#inFlight.filter((frame) => frame.last > this.#acknowledged);
     if (this.#next <= this.#acknowledged) this.#next = this.#acknowledged + 1;
     // All frames behind a lost one report the same gap; the first report ends the round, the others are stale.

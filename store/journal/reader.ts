@@ -13,13 +13,13 @@ import { RecordError } from '../disk/record.ts';
 import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
 import type { Bases } from './bases.ts';
+import type { Electorate } from './electorate.ts';
 import { WireError } from './bytes.ts';
 import { JournalError, type Base, type Position } from './port.ts';
 import { entryKey, entryRange, openEntry, type SealedEntry } from './records.ts';
 import { channels, decodePage, encodePull, entryOverheadBytes } from './wire.ts';
 
 export interface ReaderOptions {
-  readonly peers: readonly NodeId[];
   readonly requestTimeoutMs: number;
 }
 
@@ -28,6 +28,7 @@ export interface ReaderDependencies {
   readonly disk: Disk;
   readonly committer: Committer;
   readonly network: Network;
+  readonly electorate: Pick<Electorate, 'peers'>;
   readonly bases: Bases;
   /** A peer asked for an entry has a base above it. Resolves when this node has taken it over. */
   readonly onBase: (origin: NodeId, base: Base) => Promise<void>;
@@ -116,11 +117,12 @@ export class Reader {
   }
 
   async #repair(position: Position): Promise<SealedEntry> {
-    const { environment, committer } = this.#dependencies;
+    const { environment, committer, electorate } = this.#dependencies;
+    const { peers } = electorate;
     const name = `${position.origin}:${position.sequence}`;
     environment.log.error({ entry: name }, 'a journal entry is damaged: fetching it from a peer');
     let answered = 0;
-    for (const peer of this.#options.peers) {
+    for (const peer of peers) {
       const answer = await this.#fetch(peer, position);
       this.#checkBase(position);
       if (answer === 'silent') continue;
@@ -133,7 +135,7 @@ export class Reader {
       environment.log.warn({ entry: name, peer }, 'the journal entry was fetched and rewritten');
       return answer;
     }
-    if (answered === this.#options.peers.length) {
+    if (answered === peers.length) {
       const lost = new Error(`journal entry ${name} is damaged on this disk and no other member has it`);
       environment.fatal(lost);
       throw lost;

@@ -6,6 +6,7 @@
  *   journal/entry/<origin>/<sequence>   claim length (1 byte), claim, payload
  *   journal/claim/<claim>               who holds it here, and whether this node gave it its vote
  *   journal/base/<origin>               up to where its entries are gone, and how old they were
+ *   journal/electorate                  whose disks count, and in which epoch
  *   journal/state                       whether this disk knows all that it once promised
  */
 import type { NodeId } from '../environment.ts';
@@ -19,6 +20,9 @@ const entryRoot = keyOf('journal', 'entry');
 const claimRoot = keyOf('journal', 'claim');
 const baseRoot = keyOf('journal', 'base');
 export const stateKey = keyOf('journal', 'state');
+export const electorateKey = keyOf('journal', 'electorate');
+/** Their places are their codes on disk: append only. */
+const standings = ['inherited', 'granted', 'observed'] as const;
 
 /** An entry as it lies on disk and travels. */
 export interface SealedEntry {
@@ -31,9 +35,18 @@ export interface ClaimRecord {
   readonly holder: Position;
   /**
    * `granted`: this node gave it its one vote. `inherited`: found while relearning what a lost disk held; the
-   * vote may have gone to it or to another, so this node has none to give for the claim any more.
+   * vote may have gone to it or to another, so this node has none to give for the claim any more. `observed`: met
+   * while this node was no voter; it gave no vote then, and gives none later, when the claim may be decided.
    */
-  readonly standing: 'granted' | 'inherited';
+  readonly standing: 'granted' | 'inherited' | 'observed';
+}
+
+/** Whose disks count, as far as this disk knows. */
+export interface ElectorateRecord {
+  readonly epoch: number;
+  /** The last epoch that this node counted under. */
+  readonly takenUp: number;
+  readonly voters: readonly NodeId[];
 }
 
 export function entryKey(origin: NodeId, sequence: number): string {
@@ -101,7 +114,7 @@ export function openEntry(position: Position, record: Uint8Array): SealedEntry {
 
 export function sealClaim(claim: string, { holder, standing }: ClaimRecord): Uint8Array {
   const body = new ByteWriter(32)
-    .byte(standing === 'granted' ? 1 : 0)
+    .byte(standings.indexOf(standing))
     .number(holder.sequence)
     .text(holder.origin)
     .finish();
@@ -111,7 +124,8 @@ export function sealClaim(claim: string, { holder, standing }: ClaimRecord): Uin
 /** Throws RecordError or WireError. */
 export function openClaim(claim: string, record: Uint8Array): ClaimRecord {
   const reader = new ByteReader(openRecord(claimKey(claim), record));
-  const standing = reader.byte() === 1 ? 'granted' : 'inherited';
+  const standing = standings[reader.byte()];
+  if (standing === undefined) throw new WireError('a claim of unknown standing');
   const sequence = reader.number();
   return { holder: { origin: reader.text(), sequence }, standing };
 }
@@ -135,4 +149,21 @@ export function sealState(state: { readonly whole: boolean }): Uint8Array {
 
 export function openState(record: Uint8Array): { readonly whole: boolean } {
   return { whole: openRecord(stateKey, record)[0] === 1 };
+}
+
+export function sealElectorate({ epoch, takenUp, voters }: ElectorateRecord): Uint8Array {
+  const writer = new ByteWriter(24 + voters.length * 8).number(epoch).number(takenUp).number(voters.length);
+  for (const voter of voters) writer.text(voter);
+  return sealRecord(electorateKey, writer.finish());
+}
+
+/** Throws RecordError or WireError. */
+export function openElectorate(record: Uint8Array): ElectorateRecord {
+  const reader = new ByteReader(openRecord(electorateKey, record));
+  const epoch = reader.number();
+  const takenUp = reader.number();
+  const voters: NodeId[] = [];
+  for (let left = reader.count(); left > 0; left--) voters.push(reader.text());
+  reader.end();
+  return { epoch, takenUp, voters };
 }

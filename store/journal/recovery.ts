@@ -13,7 +13,8 @@
  *
  * R1  Nothing is appended before `open`, so no sequence is used twice.
  * R2  Claims met while relearning are inherited: this node votes on none of them again.
- * R3  `relearning` ends only after every other member of the zone has answered in this process life.
+ * R3  `relearning` ends only after every other member of the zone has answered in this process life: of the zone as it
+ *     is now, so the list of members must be known to be the newest that this node can have voted under.
  */
 import type { NodeId } from '../environment.ts';
 
@@ -24,7 +25,8 @@ export type Positions = ReadonlyMap<NodeId, number>;
 
 export class Recovery {
   readonly #self: NodeId;
-  readonly #peers: readonly NodeId[];
+  readonly #peers: () => readonly NodeId[];
+  readonly #isListCurrent: () => boolean;
   readonly #patienceEndsAt: number;
   /** The first answer of each peer: what it holds later cannot stem from before our start. */
   readonly #answers = new Map<NodeId, Positions>();
@@ -33,12 +35,15 @@ export class Recovery {
   /** `whole`: the disk says of itself that nothing is missing. `patienceEndsAt` is monotonic ms. */
   constructor(options: {
     readonly self: NodeId;
-    readonly peers: readonly NodeId[];
+    /** The other members of the zone, now. */
+    readonly peers: () => readonly NodeId[];
+    readonly isListCurrent: () => boolean;
     readonly whole: boolean;
     readonly patienceEndsAt: number;
   }) {
     this.#self = options.self;
     this.#peers = options.peers;
+    this.#isListCurrent = options.isListCurrent;
     this.#patienceEndsAt = options.patienceEndsAt;
     this.#phase = options.whole ? 'starting' : 'relearning';
   }
@@ -49,7 +54,7 @@ export class Recovery {
 
   /** Peers not heard yet. */
   get missing(): readonly NodeId[] {
-    return this.#peers.filter((peer) => !this.#answers.has(peer));
+    return this.#peers().filter((peer) => !this.#answers.has(peer));
   }
 
   heard(peer: NodeId, vector: Positions): void {
@@ -69,18 +74,29 @@ export class Recovery {
       if (this.#target(this.#self) > (durable.get(this.#self) ?? 0)) this.#phase = 'relearning';
       else if (everyoneHeard || now >= this.#patienceEndsAt) this.#phase = 'open';
     }
-    if (this.#phase === 'relearning' && everyoneHeard && this.#holdsEverything(durable)) this.#phase = 'open';
+    if (
+      this.#phase === 'relearning' &&
+      everyoneHeard &&
+      this.#isListCurrent() &&
+      this.#holdsEverything(durable)
+    )
+      this.#phase = 'open';
     return this.#phase;
+  }
+
+  /** Of those who are members: what only one held that is gone for good, nobody can give any more. */
+  #heard(): readonly Positions[] {
+    return this.#peers().flatMap((peer) => this.#answers.get(peer) ?? []);
   }
 
   #target(origin: NodeId): number {
     let target = 0;
-    for (const vector of this.#answers.values()) target = Math.max(target, vector.get(origin) ?? 0);
+    for (const vector of this.#heard()) target = Math.max(target, vector.get(origin) ?? 0);
     return target;
   }
 
   #holdsEverything(durable: Positions): boolean {
-    for (const vector of this.#answers.values()) {
+    for (const vector of this.#heard()) {
       for (const [origin, sequence] of vector) {
         if ((durable.get(origin) ?? 0) < sequence) return false;
       }

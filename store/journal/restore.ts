@@ -9,13 +9,16 @@ import { WireError } from './bytes.ts';
 import type { Base, Position } from './port.ts';
 import {
   baseRange,
+  electorateKey,
   entryRange,
   openBase,
+  openElectorate,
   openEntry,
   openState,
   originOfBase,
   positionOf,
   stateKey,
+  type ElectorateRecord,
 } from './records.ts';
 
 export interface Restored {
@@ -27,6 +30,7 @@ export interface Restored {
   readonly damaged: readonly Position[];
   /** The disk once said that it knows all it ever acknowledged. */
   readonly whole: boolean;
+  readonly electorate: ElectorateRecord | undefined;
 }
 
 const tailEntries = 64;
@@ -61,9 +65,28 @@ export async function restore(disk: Disk): Promise<Restored> {
     }
     from = range.to;
   }
-  // With no row left of an origin whose base is unreadable, the disk does not know what it held.
-  const whole = unreadable.size === 0 && state !== undefined && isWhole(state);
-  return { positions, bases, damaged, whole };
+  const electorate = await restoreElectorate(disk);
+  // With no row left of an origin whose base is unreadable, the disk does not know what it held; and what it promised
+  // under an epoch that it forgot, it cannot keep.
+  const isKnown = unreadable.size === 0 && electorate !== 'unreadable';
+  const whole = isKnown && state !== undefined && isWhole(state);
+  return {
+    positions,
+    bases,
+    damaged,
+    whole,
+    electorate: electorate === 'unreadable' ? undefined : electorate,
+  };
+}
+
+async function restoreElectorate(disk: Disk): Promise<ElectorateRecord | 'unreadable' | undefined> {
+  const record = await disk.get(electorateKey);
+  try {
+    return record && openElectorate(record);
+  } catch (error) {
+    if (isDamage(error)) return 'unreadable';
+    throw error;
+  }
 }
 
 const basesMax = 10_000;

@@ -7,6 +7,7 @@ import type { Cancel, Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
 import type { Bases } from './bases.ts';
 import type { Convergence } from './convergence.ts';
+import type { Electorate } from './electorate.ts';
 import type { Intake } from './intake.ts';
 import type { JournalLimits } from './limits.ts';
 import type { VersionVector } from './port.ts';
@@ -22,19 +23,19 @@ import {
   encodeAcknowledgement,
   encodeHolder,
   encodePage,
-  encodeVector,
+  encodeHeld,
   type Acknowledgement,
   type HolderAnswer,
 } from './wire.ts';
 
 export interface ServiceOptions {
-  readonly peers: readonly NodeId[];
   readonly limits: JournalLimits;
 }
 
 export interface ServiceDependencies {
   readonly environment: Environment;
   readonly network: Network;
+  readonly electorate: Pick<Electorate, 'peers' | 'known'>;
   readonly intake: Intake;
   readonly reader: Reader;
   readonly bases: Bases;
@@ -46,14 +47,12 @@ export interface ServiceDependencies {
 }
 
 export class Service {
-  readonly #members: ReadonlySet<NodeId>;
   readonly #limits: JournalLimits;
   readonly #dependencies: ServiceDependencies;
   readonly #subscriptions: readonly Cancel[];
   #rejectedFrames = 0;
 
   constructor(options: ServiceOptions, dependencies: ServiceDependencies) {
-    this.#members = new Set(options.peers);
     this.#limits = options.limits;
     this.#dependencies = dependencies;
     this.#subscriptions = this.#listen();
@@ -82,14 +81,15 @@ export class Service {
       }),
       network.onAnnouncement(channels.announcements, (from, frame) => {
         // The topic spans all zones: what others announce is no mistake, and no concern of ours.
-        if (!this.#members.has(from)) return;
+        if (!this.#isMember(from)) return;
         this.#guard(from, () => {
           convergence.onAnnouncement(from, decodeVector(frame));
         });
       }),
       network.onRequest(channels.vector, async (from) => {
         this.#admit(from);
-        return encodeVector(this.#dependencies.vector());
+        const { electorate, vector } = this.#dependencies;
+        return encodeHeld(electorate.known, vector());
       }),
       network.onRequest(channels.pull, (from, frame) => this.#onPull(from, frame)),
       network.onRequest(channels.holders, async (from, frame) => {
@@ -101,7 +101,7 @@ export class Service {
   }
 
   #onPush(from: NodeId, frame: Uint8Array): void {
-    const { intake, network, vector } = this.#dependencies;
+    const { intake, network, electorate, vector } = this.#dependencies;
     const { round, records, base } = decodePush(frame);
     const entries = records.map(({ sequence, record }) => openEntry({ origin: from, sequence }, record));
     // Not taken for lack of room: no answer, the sender comes again.
@@ -112,7 +112,8 @@ export class Service {
       ...(base === undefined ? {} : { base }),
       answer: ({ votes, gap }) => {
         const upTo = vector()[from] ?? 0;
-        network.send(from, channels.acknowledge, encodeAcknowledgement({ round, upTo, gap, votes }), 'fast');
+        const acknowledgement = { round, epoch: electorate.known, upTo, gap, votes };
+        network.send(from, channels.acknowledge, encodeAcknowledgement(acknowledgement), 'fast');
       },
       refuse: () => undefined,
     });
@@ -130,8 +131,12 @@ export class Service {
     return encodePage(first === wanted ? { records } : { records, base });
   }
 
+  #isMember(id: NodeId): boolean {
+    return this.#dependencies.electorate.peers.includes(id);
+  }
+
   #admit(from: NodeId): void {
-    if (!this.#members.has(from)) throw new Error(`${from} is not a member of this zone`);
+    if (!this.#isMember(from)) throw new Error(`${from} is not a member of this zone`);
   }
 
   #guard(from: NodeId, handle: () => void): void {

@@ -5,9 +5,12 @@
  *
  * G1  A voter's vote holds once given: the first one heard counts, and others than voters are not counted.
  * G2  A caller hears one verdict. What it appended stays, whatever it heard.
+ * G3  A registration is decided by the votes of voters who know no other epoch than the one it was made in. When this
+ *     node hears of another, whoever still waits hears `unavailable`: the old voters may yet decide for another one.
  */
 import type { Environment, NodeId } from '../environment.ts';
 import { decideClaim, type ClaimDecision, type Vote } from './claims.ts';
+import type { Electorate } from './electorate.ts';
 import type { Intake } from './intake.ts';
 import type { OwnLog } from './own-log.ts';
 import { JournalError, type ClaimVerdict, type Position } from './port.ts';
@@ -16,8 +19,6 @@ import type { SealedEntry } from './records.ts';
 import type { WireRecord } from './wire.ts';
 
 export interface VerdictsOptions {
-  readonly self: NodeId;
-  readonly voters: readonly NodeId[];
   /** A vote that did not arrive is asked for again after this, and then every time it has passed. */
   readonly resendAfterMs: number;
   readonly frameBytesMax: number;
@@ -26,6 +27,7 @@ export interface VerdictsOptions {
 
 export interface VerdictsDependencies {
   readonly environment: Environment;
+  readonly electorate: Pick<Electorate, 'self' | 'voters' | 'takenUp' | 'isSettled'>;
   readonly own: OwnLog;
   readonly intake: Pick<Intake, 'offer'>;
 }
@@ -77,7 +79,7 @@ export class Verdicts {
           return;
         }
         const { sequence } = outcome;
-        const position = { origin: this.#options.self, sequence };
+        const position = { origin: this.#dependencies.electorate.self, sequence };
         decided.resolve({ position, verdict: this.#wait(sequence, deadline) });
       },
       refuse: (error) => {
@@ -91,17 +93,18 @@ export class Verdicts {
 
   /** Own entries are on this disk, which counts as this node's vote for what they claim. */
   onOwnDurable(entries: readonly SealedEntry[]): void {
-    const { self } = this.#options;
+    const { self, takenUp } = this.#dependencies.electorate;
     for (const { entry } of entries) {
-      if (entry.claim !== undefined) this.vote(entry.sequence, self, { kind: 'granted' });
+      if (entry.claim !== undefined) this.vote(entry.sequence, self, { kind: 'granted' }, takenUp);
     }
   }
 
-  /** G1. */
-  vote(sequence: number, voter: NodeId, vote: Vote): void {
-    const { self, voters } = this.#options;
+  /** G1, G3. `epoch` is the one that the voter knew when it answered. */
+  vote(sequence: number, voter: NodeId, vote: Vote, epoch: number): void {
+    const { self, voters, takenUp, isSettled } = this.#dependencies.electorate;
     const registration = this.#registrations.get(sequence);
     if (registration === undefined || registration.votes.has(voter) || !voters.includes(voter)) return;
+    if (!isSettled || epoch !== takenUp) return;
     registration.votes.set(voter, vote);
     const decision = decideClaim({ origin: self, sequence }, voters, registration.votes);
     if (decision === undefined) return;
@@ -120,13 +123,21 @@ export class Verdicts {
     for (const pusher of pushers) this.#askAgain(pusher, now);
   }
 
+  /** G3: the voters are others now. */
+  giveUp(): void {
+    for (const { verdict } of this.#registrations.values()) verdict.resolve({ kind: 'unavailable' });
+    this.#registrations.clear();
+  }
+
   close(error: Error): void {
     for (const { verdict } of this.#registrations.values()) verdict.reject(error);
     this.#registrations.clear();
   }
 
   #wait(sequence: number, deadline: number): Promise<Verdict> {
-    const addedAt = this.#dependencies.environment.clock.monotonic();
+    const { environment, electorate } = this.#dependencies;
+    if (!electorate.isSettled) return Promise.resolve({ kind: 'unavailable' });
+    const addedAt = environment.clock.monotonic();
     const verdict = Promise.withResolvers<Verdict>();
     this.#registrations.set(sequence, { addedAt, deadline, votes: new Map(), askedAt: new Map(), verdict });
     return verdict.promise;
@@ -152,9 +163,9 @@ export class Verdicts {
 
   /** Registrations that the peer holds but whose vote did not arrive; marks them as asked. */
   #unanswered({ peer, acknowledged }: Pusher, now: number): readonly number[] {
-    const { voters, resendAfterMs, frameEntriesMax } = this.#options;
+    const { resendAfterMs, frameEntriesMax } = this.#options;
     const sequences: number[] = [];
-    if (!voters.includes(peer)) return sequences;
+    if (!this.#dependencies.electorate.voters.includes(peer)) return sequences;
     for (const [sequence, { addedAt, votes, askedAt }] of this.#registrations) {
       if (sequences.length >= frameEntriesMax) break;
       if (sequence > acknowledged || votes.has(peer)) continue;

@@ -1,7 +1,7 @@
 /**
  * The frames between the journals of one zone. Each starts with the version of its layout; a frame of another
  * version is WireError at the receiver, which drops it. Entries that begin beyond a base tell the base with them, in a
- * layout of its own (version 2).
+ * layout of its own (version 2); what counts towards majorities tells the epoch it counts in (version 3).
  *
  *   journal/push      own entries of the sender, usually contiguous; re-sent ones only to ask for votes
  *   journal/ack       what the receiver holds of the sender's journal, and its votes on the frame's claims
@@ -27,6 +27,8 @@ export const channels = {
 const version = 1;
 /** Of pushes and pages that open with a base. */
 const versionWithBase = 2;
+/** Of what counts towards majorities. */
+const versionWithEpoch = 3;
 /** What a frame holds besides its records, at most. */
 const frameOverheadBytes = 32;
 /** What an entry weighs in a frame besides its record, at most. */
@@ -53,6 +55,8 @@ export interface Page {
 
 export interface Acknowledgement {
   readonly round: number;
+  /** Which voters the receiver knows of: who counts under others must not count this. */
+  readonly epoch: number;
   /** The last sequence of the sender's journal on the receiver's disk. */
   readonly upTo: number;
   /** The frame began beyond what the receiver has: send again from `upTo + 1`. */
@@ -74,15 +78,15 @@ export type HolderAnswer =
   /** It lost its disk and cannot tell. */
   | { readonly kind: 'unknown' };
 
-function open(frame: Uint8Array): ByteReader {
+function open(frame: Uint8Array, expected = version): ByteReader {
   const reader = new ByteReader(frame);
   const found = reader.byte();
-  if (found !== version) throw new WireError(`layout ${found}, this program knows ${version}`);
+  if (found !== expected) throw new WireError(`layout ${found}, this program knows ${expected}`);
   return reader;
 }
 
-function write(expectedBytes?: number): ByteWriter {
-  return new ByteWriter(expectedBytes).byte(version);
+function write(expectedBytes?: number, layout = version): ByteWriter {
+  return new ByteWriter(expectedBytes).byte(layout);
 }
 
 export function encodePush({ round, records, base }: Push): Uint8Array {
@@ -107,9 +111,10 @@ export function decodePage(frame: Uint8Array): Page {
   return base === undefined ? { records } : { records, base };
 }
 
-export function encodeAcknowledgement({ round, upTo, gap, votes }: Acknowledgement): Uint8Array {
-  const writer = write(16 + votes.length * 8)
+export function encodeAcknowledgement({ round, epoch, upTo, gap, votes }: Acknowledgement): Uint8Array {
+  const writer = write(24 + votes.length * 8, versionWithEpoch)
     .number(round)
+    .number(epoch)
     .number(upTo)
     .byte(gap ? 1 : 0)
     .number(votes.length);
@@ -123,8 +128,9 @@ export function encodeAcknowledgement({ round, upTo, gap, votes }: Acknowledgeme
 }
 
 export function decodeAcknowledgement(frame: Uint8Array): Acknowledgement {
-  const reader = open(frame);
+  const reader = open(frame, versionWithEpoch);
   const round = reader.number();
+  const epoch = reader.number();
   const upTo = reader.number();
   const gap = reader.byte() === 1;
   const votes: { sequence: number; vote: Vote }[] = [];
@@ -132,7 +138,7 @@ export function decodeAcknowledgement(frame: Uint8Array): Acknowledgement {
     votes.push({ sequence: reader.number(), vote: readVote(reader) });
   }
   reader.end();
-  return { round, upTo, gap, votes };
+  return { round, epoch, upTo, gap, votes };
 }
 
 export function encodeVector(vector: VersionVector): Uint8Array {
@@ -153,6 +159,25 @@ export function decodeVector(frame: Uint8Array): ReadonlyMap<NodeId, number> {
   }
   reader.end();
   return vector;
+}
+
+/** What a node answers when it is asked what it holds. */
+export interface Held {
+  /** Which voters it knew of when it looked. */
+  readonly epoch: number;
+  readonly vector: ReadonlyMap<NodeId, number>;
+}
+
+export function encodeHeld(epoch: number, vector: VersionVector): Uint8Array {
+  return write(16, versionWithEpoch).number(epoch).bytes(encodeVector(vector)).finish();
+}
+
+export function decodeHeld(frame: Uint8Array): Held {
+  const reader = open(frame, versionWithEpoch);
+  const epoch = reader.number();
+  const vector = decodeVector(reader.bytes());
+  reader.end();
+  return { epoch, vector };
 }
 
 export function encodePull({ origin, from, entriesMax }: PullRequest): Uint8Array {

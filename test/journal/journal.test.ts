@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { JournalError } from '../../store/journal/port.ts';
 import { entryKey } from '../../store/journal/records.ts';
-import { channels, decodePush } from '../../store/journal/wire.ts';
+import { channels, decodePush, encodeHeld } from '../../store/journal/wire.ts';
 import { bytes, TestCluster } from './cluster.ts';
 
 test('a quorum append reaches every member, once and in order', async () => {
@@ -229,7 +229,7 @@ test('frames that make no sense, are damaged, or come from elsewhere change noth
   await cluster.start('n1');
   await cluster.start('n2');
   const { journal } = cluster.node('n2');
-  outsider.onRequest('journal/vector', async () => Uint8Array.of(1, 0));
+  outsider.onRequest('journal/vector', async () => encodeHeld(0, {}));
   await cluster.opened();
   const before = journal.stats().rejectedFrames;
   for (const frame of [

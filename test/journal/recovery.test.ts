@@ -5,8 +5,31 @@ import { bytes, TestCluster } from './cluster.ts';
 const vector = (positions: Record<string, number> = {}): ReadonlyMap<string, number> =>
   new Map(Object.entries(positions));
 
+const trio = { self: 'n1', peers: () => ['n2', 'n3'], isListCurrent: () => true };
+
+test('a disk that forgot everything waits for who is a member now, and for the list to be the newest', () => {
+  const list = { peers: ['n2', 'n3'], current: false };
+  const forgetful = new Recovery({
+    self: 'n1',
+    peers: () => list.peers,
+    isListCurrent: () => list.current,
+    whole: false,
+    patienceEndsAt: 100,
+  });
+  forgetful.heard('n2', vector({ n3: 7 }));
+  expect(forgetful.poll(1_000, vector({ n3: 7 }))).toBe('relearning');
+  // n3 is dead, and n4 takes its place: what n4 holds has to be heard first.
+  list.peers = ['n2', 'n4'];
+  expect(forgetful.missing).toEqual(['n4']);
+  forgetful.heard('n4', vector({ n4: 2 }));
+  expect(forgetful.poll(1_000, vector({ n3: 7, n4: 2 }))).toBe('relearning');
+  list.current = true;
+  expect(forgetful.poll(1_000, vector({ n3: 7 }))).toBe('relearning');
+  expect(forgetful.poll(1_000, vector({ n3: 7, n4: 2 }))).toBe('open');
+});
+
 test('a disk that looks whole waits for its peers, but not for ever', () => {
-  const options = { self: 'n1', peers: ['n2', 'n3'], whole: true, patienceEndsAt: 100 };
+  const options = { ...trio, whole: true, patienceEndsAt: 100 };
   const quick = new Recovery(options);
   quick.heard('n2', vector({ n1: 5 }));
   expect(quick.poll(0, vector({ n1: 5 }))).toBe('starting');
@@ -18,7 +41,7 @@ test('a disk that looks whole waits for its peers, but not for ever', () => {
 });
 
 test('a disk that lost its tail, or everything, is open only after all members were heard and caught up with', () => {
-  const shortened = new Recovery({ self: 'n1', peers: ['n2', 'n3'], whole: true, patienceEndsAt: 100 });
+  const shortened = new Recovery({ ...trio, whole: true, patienceEndsAt: 100 });
   shortened.heard('n2', vector({ n1: 6 }));
   expect(shortened.poll(0, vector({ n1: 5 }))).toBe('relearning');
   expect(shortened.poll(1_000, vector({ n1: 6 }))).toBe('relearning');

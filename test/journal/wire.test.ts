@@ -6,12 +6,14 @@ import { RecordError } from '../../store/disk/record.ts';
 import {
   decodeAcknowledgement,
   decodeClaim,
+  decodeHeld,
   decodeHolder,
   decodePage,
   decodePull,
   decodePush,
   decodeVector,
   encodeAcknowledgement,
+  encodeHeld,
   encodeHolder,
   encodePage,
   encodePull,
@@ -50,13 +52,18 @@ test('every frame reads back as what was written', () => {
   );
   const votes = fc.array(fc.record({ sequence, vote }));
   fc.assert(
-    fc.property(fc.record({ round: sequence, upTo: sequence, gap: fc.boolean(), votes }), (written) => {
-      expect(decodeAcknowledgement(encodeAcknowledgement(written))).toEqual(written);
-    }),
+    fc.property(
+      fc.record({ round: sequence, epoch: sequence, upTo: sequence, gap: fc.boolean(), votes }),
+      (written) => {
+        expect(decodeAcknowledgement(encodeAcknowledgement(written))).toEqual(written);
+      },
+    ),
   );
   fc.assert(
     fc.property(fc.dictionary(node, sequence), (written) => {
       expect(decodeVector(encodeVector(written))).toEqual(new Map(Object.entries(written)));
+      const held = { epoch: 3, vector: new Map(Object.entries(written)) };
+      expect(decodeHeld(encodeHeld(3, written))).toEqual(held);
     }),
   );
   fc.assert(
