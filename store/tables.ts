@@ -1,3 +1,5 @@
+import type { Cancel } from './environment.ts';
+
 /** A named, ordered, checked table in this node's LevelDB for data that can be derived again (views, cursors). */
 export interface Table {
   get(key: string): Promise<Uint8Array | undefined>;
@@ -15,4 +17,9 @@ export interface Table {
       | { readonly kind: 'delete'; readonly key: string }
     )[],
   ): Promise<void>;
+  /**
+   * Told the key of each damaged row that a read has met, before the read, which leaves it out, answers. The key may be
+   * what is damaged. Listeners must not throw.
+   */
+  onDamage(listener: (key: string) => void): Cancel;
 }

@@ -1,84 +1,88 @@
-import { byTimeThenId, foldOrder, type FoldedOrder } from '../orders/fold.ts';
-import type { RecordedEvent } from '../orders/events.ts';
 import type { OrderState } from '../orders/order.ts';
+import type { LiveOrder } from './live-order.ts';
+import { STATES } from './table-layout.ts';
 
-/** Where the table's indexes list an order. */
-export interface Listing {
-  readonly state: OrderState;
-  readonly createdAt: number;
-  readonly open: boolean;
-}
+/**
+ * The orders in memory, which of them are open, and how many there are in each state, in memory or not. Owns what
+ * stays in memory; does not own rows.
+ *
+ * M1  An order that is open, or that the table does not have as it is, stays. Of the others, the `cacheOrdersMax`
+ *     latest do.
+ */
+export class LiveOrders {
+  readonly open = new Set<string>();
+  readonly #cacheOrdersMax: number;
+  readonly #orders = new Map<string, LiveOrder>();
+  #counts = new Map<OrderState, number>(STATES.map((state) => [state, 0]));
 
-/** One order in memory: its events, and their fold, made when asked for. */
-export class LiveOrder {
-  readonly id: string;
-  /** Where the table lists it; undefined when it does not. */
-  listed: Listing | undefined;
-  /** Has events that the table lacks. */
-  dirty = false;
-  /** The state it was last counted under. */
-  counted: OrderState | undefined;
-
-  readonly #events = new Map<string, RecordedEvent>();
-  /** Own events taken in ahead of the journal: not known to be on the disk. */
-  readonly #ahead = new Set<string>();
-  #folded: FoldedOrder | undefined;
-  #stale = false;
-
-  constructor(id: string, stored: readonly RecordedEvent[]) {
-    this.id = id;
-    for (const event of stored) this.#events.set(event.id, event);
-    this.#stale = stored.length > 0;
-    this.listed = listingOf(this.folded);
+  constructor(options: { readonly cacheOrdersMax: number }) {
+    this.#cacheOrdersMax = options.cacheOrdersMax;
   }
 
-  /** Takes in an event from the journal. False when it was there already. */
-  add(event: RecordedEvent): boolean {
-    const confirmed = this.#ahead.delete(event.id);
-    if (confirmed) this.dirty = true;
-    if (this.#events.has(event.id)) return false;
-    this.#events.set(event.id, event);
-    this.#stale = true;
-    this.dirty = true;
-    return true;
+  get(id: string): LiveOrder | undefined {
+    return this.#orders.get(id);
   }
 
-  /** Takes in an own event that is on its way to the disk. False when it was there already. */
-  addAhead(event: RecordedEvent): boolean {
-    if (this.#events.has(event.id)) return false;
-    this.#events.set(event.id, event);
-    this.#ahead.add(event.id);
-    this.#stale = true;
-    return true;
+  has(id: string): boolean {
+    return this.#orders.has(id);
   }
 
-  get folded(): FoldedOrder | undefined {
-    if (this.#stale) {
-      this.#folded = foldOrder(this.#events.values());
-      this.#stale = false;
+  all(): Iterable<LiveOrder> {
+    return this.#orders.values();
+  }
+
+  remember(live: LiveOrder): LiveOrder {
+    this.#orders.set(live.id, live);
+    return live;
+  }
+
+  /** How many orders there are in each state. */
+  get counts(): ReadonlyMap<OrderState, number> {
+    return this.#counts;
+  }
+
+  count(state: OrderState, change: number): void {
+    this.#counts.set(state, (this.#counts.get(state) ?? 0) + change);
+  }
+
+  /** Starts again from what the table lists; what memory knows better is put on top. */
+  recount(listed: ReadonlyMap<OrderState, number>): void {
+    this.#counts = new Map(STATES.map((state) => [state, listed.get(state) ?? 0]));
+    for (const live of this.#orders.values()) {
+      if (live.listed?.kind === 'order') this.count(live.listed.state, -1);
+      if (live.counted !== undefined) this.count(live.counted, 1);
     }
-    return this.#folded;
   }
 
-  get events(): readonly RecordedEvent[] {
-    return [...this.#events.values()].toSorted(byTimeThenId);
+  /** Its events have changed: counts it and opens or closes it. */
+  refresh(live: LiveOrder): void {
+    const folded = live.folded;
+    const state = folded?.order.state;
+    if (state !== live.counted) {
+      if (live.counted !== undefined) this.count(live.counted, -1);
+      if (state !== undefined) this.count(state, 1);
+      live.counted = state;
+    }
+    if (folded?.open === true) this.open.add(live.id);
+    else if (live.healing === undefined) this.open.delete(live.id);
   }
 
-  /** What the table may keep: only events that the journal has on the disk. */
-  durable(): { readonly events: readonly RecordedEvent[]; readonly listing: Listing | undefined } {
-    if (this.#ahead.size === 0)
-      return { events: [...this.#events.values()], listing: listingOf(this.folded) };
-    const events = [...this.#events.values()].filter((event) => !this.#ahead.has(event.id));
-    return { events, listing: listingOf(foldOrder(events)) };
+  /** It is no order of this node any more. */
+  drop(live: LiveOrder): void {
+    if (live.counted !== undefined) this.count(live.counted, -1);
+    live.counted = undefined;
+    this.open.delete(live.id);
+    if (this.#orders.get(live.id) === live) this.#orders.delete(live.id);
   }
 
-  get settled(): boolean {
-    return !this.dirty && this.#ahead.size === 0;
+  /** M1. Oldest in memory first. */
+  evict(): void {
+    let excess = this.#orders.size - this.open.size - this.#cacheOrdersMax;
+    for (const [id, live] of this.#orders) {
+      if (excess <= 0) return;
+      if (this.open.has(id) || !live.settled) continue;
+      this.#orders.delete(id);
+      excess -= 1;
+    }
   }
-}
-
-function listingOf(folded: FoldedOrder | undefined): Listing | undefined {
-  if (folded === undefined) return undefined;
-  const { state, createdAt } = folded.order;
-  return { state, createdAt, open: folded.open };
 }

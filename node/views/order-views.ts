@@ -1,33 +1,48 @@
 import type { RecordedEvent } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
-import type { Order, OrderState, Outcome } from '../orders/order.ts';
+import type { Order, OrderState } from '../orders/order.ts';
 import type { OutcomeRecord } from '../ports/system-of-record.ts';
 import { invariant, type Environment } from '../../store/environment.ts';
-import type { Entry, Journal } from '../../store/journal/port.ts';
+import { JournalError, type Entry, type Journal } from '../../store/journal/port.ts';
 import type { Table } from '../../store/tables.ts';
-import { decodeEntry, decodeJson, encodeJson } from './codec.ts';
-import { LiveOrder } from './live-orders.ts';
+import { Applied } from './applied.ts';
+import { decodeEntry } from './codec.ts';
+import { Healing } from './healing.ts';
+import { LiveOrder } from './live-order.ts';
+import { LiveOrders } from './live-orders.ts';
+import { OrderTable } from './order-table.ts';
 import {
-  CHECKPOINT_KEY,
+  createdAtOfAge,
+  deletesOf,
+  deletesOfAny,
+  keysOf,
   openPrefix,
   orderIdOfAge,
-  orderKey,
+  orphanPrefix,
+  OUTCOMES,
   statePrefix,
+  STATES,
   timePrefix,
-  within,
   writesOf,
+  type TableOperation,
 } from './table-layout.ts';
 
 /**
  * Orders as this node knows them: the journal folded into one record per order, with indexes to list them.
  * Owns nothing that the journal could not give again; the table is a cache that survives restarts.
  *
- * V1  Every journal entry up to the checkpoint is in the table: both are written in one batch.
+ * V1  Every journal entry up to the checkpoint is in the table, or about an order that is forgotten (V5): both are
+ *     written in one batch.
  * V2  The table holds no event that the journal does not have on the disk: its place could be given to another
  *     event after a crash.
  * V3  An order that is open (O4), or that the table does not have as it is, stays in memory.
  *     Beyond these, no more than `cacheOrdersMax` do, whatever is asked for; orders nobody has heard of never do.
  * V4  Applying an entry again changes nothing (O1), so a replay may start anywhere before its end.
+ * V5  An order that was created before the horizon is not here: it is not read, listed, counted or driven, whatever
+ *     arrives about it and in whatever state it was known. Its rows go in the background. Facts without a
+ *     registration are judged by the latest of them.
+ * V6  A damaged row is not taken for an order that is not there: it is derived again from the journal, and until then
+ *     those who ask for the order wait (healing.ts).
  */
 
 export interface OrderViewsOptions {
@@ -39,71 +54,110 @@ export interface OrderViewsOptions {
 
 export interface OrderViewsDependencies {
   readonly environment: Environment;
-  readonly journal: Pick<Journal, 'subscribe' | 'read' | 'vector'>;
+  readonly journal: Pick<Journal, 'subscribe' | 'read' | 'vector' | 'bases' | 'horizon' | 'onHorizon'>;
   readonly table: Table;
+  readonly observer?: ViewsObserver;
+}
+
+/** Hears what happens inside, for metrics. Must not throw. */
+export interface ViewsObserver {
+  /** So many orders were forgotten (V5). */
+  forgotten(orders: number): void;
 }
 
 /** Told after each change to an order that stands, with its fold. Must not throw. */
 export type ChangeListener = (orderId: string, folded: FoldedOrder) => void;
 
+/** An order that is open, or that the system of record is not known to have. */
+export interface Unclosed {
+  readonly orderId: string;
+  readonly createdAt: number;
+}
+
 const PAGE = 1_000;
-const OUTCOMES: readonly Outcome[] = ['fulfilled', 'refunded', 'failed', 'cancelled'];
-const STATES: readonly OrderState[] = ['registered', 'paid', 'reserved', ...OUTCOMES, 'synced'];
+/** Orders forgotten at a time, between other work. */
+const FORGOTTEN_PAGE = 200;
+/** Orders healed at once; what a check finds beyond them, the next one finds. */
+const UNWELL_MAX = 5_000;
 
 export class OrderViews {
   readonly #flushEveryMs: number;
-  readonly #cacheOrdersMax: number;
   readonly #environment: Environment;
   readonly #journal: OrderViewsDependencies['journal'];
-  readonly #table: Table;
+  readonly #table: OrderTable;
+  readonly #observer: ViewsObserver | undefined;
 
-  readonly #live = new Map<string, LiveOrder>();
-  readonly #open = new Set<string>();
-  readonly #counts = new Map<OrderState, number>(STATES.map((state) => [state, 0]));
+  readonly #live: LiveOrders;
+  readonly #applied = new Applied();
+  readonly #healing: Healing;
   readonly #listeners = new Set<ChangeListener>();
   /** Per order: thousands may wait at once, and a change concerns only those who wait for that order. */
   readonly #waiters = new Map<string, Set<(folded: FoldedOrder) => void>>();
-  /** Per origin, the last entry applied together with all before it. */
-  readonly #applied = new Map<string, number>();
-  /** Per origin, what was applied beyond that. */
-  readonly #ahead = new Map<string, Set<number>>();
+  /** Orders created before it are forgotten (V5). */
+  #horizon = 0;
+  /** What takes forgotten orders out of the table, for the next flush. */
+  readonly #deletions = new Map<string, readonly TableOperation[]>();
+  #forgetting = false;
+  /** Orders that are being healed. */
+  #unwell = 0;
   #inbox: Entry[] = [];
   #applying: Promise<void> | undefined;
   #flushing: Promise<void> = Promise.resolve();
   #cancelTimer: () => void = () => undefined;
   #unsubscribe: () => void = () => undefined;
+  #closed = false;
 
   constructor(options: OrderViewsOptions, dependencies: OrderViewsDependencies) {
+    const { environment, journal, table, observer } = dependencies;
     this.#flushEveryMs = options.flushEveryMs ?? 200;
-    this.#cacheOrdersMax = options.cacheOrdersMax ?? 10_000;
-    this.#environment = dependencies.environment;
-    this.#journal = dependencies.journal;
-    this.#table = dependencies.table;
+    this.#environment = environment;
+    this.#journal = journal;
+    this.#observer = observer;
+    this.#live = new LiveOrders({ cacheOrdersMax: options.cacheOrdersMax ?? 10_000 });
+    this.#table = new OrderTable({ table }, () => this.#healing.checkAll());
+    this.#healing = new Healing({
+      environment,
+      journal,
+      decode: decodeEntry,
+      check: (events) => this.#check(events),
+      checked: () => this.#checked(),
+      healed: () => this.#recount(),
+    });
   }
 
   /** Loads what is open, replays the journal from the checkpoint on, then follows it. */
   async start(): Promise<void> {
-    const checkpoint = await this.#table.get(CHECKPOINT_KEY);
-    const contained = checkpoint === undefined ? {} : (decodeJson(checkpoint) as Record<string, number>);
-    for (const [origin, sequence] of Object.entries(contained)) this.#applied.set(origin, sequence);
+    this.#applied.restore(await this.#table.checkpoint());
+    this.forget(this.#journal.horizon());
+    this.#applied.jump(this.#journal.bases());
     await this.#loadListings();
 
     // First listen, then replay up to what was there: the overlap is harmless (V4), a gap would not be.
-    this.#unsubscribe = this.#journal.subscribe((entries) => this.#receive(entries));
+    const unsubscribe = this.#journal.subscribe((entries) => this.#receive(entries));
+    const unsubscribeHorizon = this.#journal.onHorizon((horizon) => {
+      this.#applied.jump(this.#journal.bases());
+      this.forget(horizon);
+    });
+    this.#unsubscribe = () => {
+      unsubscribe();
+      unsubscribeHorizon();
+    };
     for (const [origin, last] of Object.entries(this.#journal.vector())) {
-      for (let from = (contained[origin] ?? 0) + 1; from <= last;) {
-        const entries = await this.#journal.read(origin, from, PAGE);
+      for (let from = this.#applied.of(origin) + 1; from <= last;) {
+        const entries = await this.#readFrom(origin, from);
         if (entries.length === 0) break;
         this.#receive(entries);
         await this.flush();
-        from += entries.length;
+        from = (entries.at(-1)?.sequence ?? from) + 1;
       }
     }
     this.#scheduleFlush();
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     this.#unsubscribe();
+    this.#healing.stop();
     this.#cancelTimer();
     await this.flush();
     this.#cancelTimer();
@@ -115,7 +169,7 @@ export class OrderViews {
   }
 
   async get(orderId: string): Promise<FoldedOrder | undefined> {
-    return (await this.#load([orderId]))[0]?.folded;
+    return (await this.#loadWhole([orderId]))[0]?.folded;
   }
 
   /** What is in memory: every order that is open, and some that are not. */
@@ -125,7 +179,7 @@ export class OrderViews {
 
   /** Sorted by time, then id. Undefined when no such order stands. */
   async events(orderId: string): Promise<readonly RecordedEvent[] | undefined> {
-    const [live] = await this.#load([orderId]);
+    const [live] = await this.#loadWhole([orderId]);
     return live?.folded === undefined ? undefined : live.events;
   }
 
@@ -136,22 +190,22 @@ export class OrderViews {
   record(event: RecordedEvent): void {
     const known = this.#live.get(event.orderId);
     if (known === undefined && event.type !== 'registered') return;
-    const live = known ?? this.#remember(new LiveOrder(event.orderId, []));
+    const live = known ?? this.#live.remember(new LiveOrder(event.orderId, []));
     if (live.addAhead(event)) this.#changed(live);
   }
 
   /** Orders that somebody has to drive (O4). */
   open(): ReadonlySet<string> {
-    return this.#open;
+    return this.#live.open;
   }
 
   counts(): ReadonlyMap<OrderState, number> {
-    return this.#counts;
+    return this.#live.counts;
   }
 
   /** Ended orders that the system of record does not have, as far as this node knows. */
   pendingCount(): number {
-    return OUTCOMES.reduce((sum, outcome) => sum + (this.#counts.get(outcome) ?? 0), 0);
+    return OUTCOMES.reduce((sum, outcome) => sum + (this.counts().get(outcome) ?? 0), 0);
   }
 
   /** The oldest of them by creation, at most `limit`, without those in `except`. */
@@ -160,7 +214,7 @@ export class OrderViews {
     const ages: string[] = [];
     for (const outcome of OUTCOMES) {
       let found = 0;
-      for await (const age of this.#ages(statePrefix(outcome), 'oldest first')) {
+      for await (const age of this.#table.ages(statePrefix(outcome), 'oldest first')) {
         if (except.has(orderIdOfAge(age))) continue;
         ages.push(age);
         found += 1;
@@ -184,12 +238,14 @@ export class OrderViews {
     await this.flush();
     const ages: string[] = [];
     const prefix = query.state === undefined ? timePrefix() : statePrefix(query.state);
-    for await (const age of this.#ages(prefix, 'newest first', query.after)) {
+    for await (const age of this.#table.ages(prefix, 'newest first', query.after)) {
       ages.push(age);
       if (ages.length > query.limit) break;
     }
     const page = ages.slice(0, query.limit);
-    const orders = (await this.#load(page.map(orderIdOfAge))).flatMap((live) => live.folded?.order ?? []);
+    const orders = (await this.#loadWhole(page.map(orderIdOfAge))).flatMap(
+      (live) => live.folded?.order ?? [],
+    );
     const last = page.at(-1);
     return ages.length > page.length && last !== undefined ? { orders, next: last } : { orders };
   }
@@ -218,27 +274,90 @@ export class OrderViews {
     });
   }
 
+  // What retention asks.
+
+  /** V5, from here on: every order created before `horizon` (ms) has ended, at whatever node. Never goes back. */
+  forget(horizon: number): void {
+    if (horizon <= this.#horizon) return;
+    this.#horizon = horizon;
+    let open = 0;
+    for (const live of [...this.#live.all()]) {
+      if (!this.#isForgotten(live)) continue;
+      if (this.#live.open.has(live.id)) open += 1;
+      this.#drop(live);
+    }
+    if (open > 0) {
+      const before = new Date(horizon).toISOString();
+      this.#environment.log.warn(
+        { orders: open, before },
+        'orders that were open here ended elsewhere long ago',
+      );
+    }
+    this.#forgetRows();
+  }
+
+  /** The oldest order that is not closed, with all that the journal has told by now. */
+  async oldestUnclosed(): Promise<Unclosed | undefined> {
+    await this.flush();
+    const prefixes = [openPrefix(), ...STATES.filter((state) => state !== 'synced').map(statePrefix)];
+    const oldest = await Promise.all(prefixes.map((prefix) => this.#table.oldest(prefix, this.#horizon)));
+    const [age] = oldest.filter((found) => found !== undefined).toSorted();
+    return age === undefined ? undefined : { orderId: orderIdOfAge(age), createdAt: createdAtOfAge(age) };
+  }
+
+  /** Which of `orderIds` are here, as orders or as facts without one. A row that is damaged counts as one. */
+  async kept(orderIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const { there, damaged } = await this.#table.look(orderIds);
+    for (const orderId of damaged) this.#heal(orderId);
+    const kept = new Set(there);
+    for (const orderId of orderIds) if (this.#live.has(orderId)) kept.add(orderId);
+    return kept;
+  }
+
+  /** The last entry of `origin` that is in the table together with all before it. */
+  flushedUpTo(origin: string): number {
+    return this.#applied.flushed(origin);
+  }
+
   /** Applies what was received and writes what changed, with the checkpoint (V1, V2). */
   async flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(async () => {
-      while (this.#applying !== undefined) await this.#applying;
-      const dirty = [...this.#live.values()].filter((live) => live.dirty);
-      if (dirty.length === 0) {
-        this.#evict();
-        return;
+    await this.#alone(() => this.#flush());
+  }
+
+  /** One after the other: what reads the table to change it, and what writes to it. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#flushing.then(work);
+    this.#flushing = done.then(() => undefined);
+    return done;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#applying !== undefined) await this.#applying;
+    const dirty = [...this.#live.all()].filter((live) => live.dirty && live.healing === undefined);
+    const operations = [...this.#deletions.values()].flat();
+    this.#deletions.clear();
+    for (const live of dirty) {
+      const { events, listing } = live.durable();
+      operations.push(...writesOf(live.id, events, live.listed, listing));
+      live.dirty = false;
+      live.listed = listing;
+    }
+    // While a row is being healed, what came for it is in memory only: the checkpoint waits.
+    if (this.#unwell === 0) this.#applied.settle();
+    if (operations.length > 0) await this.#table.write(operations, this.#applied.settled);
+    this.#applied.onFlushed();
+    this.#live.evict();
+  }
+
+  async #readFrom(origin: string, from: number): Promise<readonly Entry[]> {
+    for (let next = from; ;) {
+      next = Math.max(next, (this.#journal.bases()[origin]?.sequence ?? 0) + 1);
+      try {
+        return await this.#journal.read(origin, next, PAGE);
+      } catch (error) {
+        if (!(error instanceof JournalError) || error.code !== 'COMPACTED') throw error;
       }
-      const operations = dirty.flatMap((live) => {
-        const { events, listing } = live.durable();
-        const writes = writesOf(live.id, events, live.listed, listing);
-        live.dirty = false;
-        live.listed = listing;
-        return writes;
-      });
-      const checkpoint = encodeJson(Object.fromEntries(this.#applied));
-      await this.#table.write([...operations, { kind: 'put', key: CHECKPOINT_KEY, value: checkpoint }]);
-      this.#evict();
-    });
-    await this.#flushing;
+    }
   }
 
   #receive(entries: readonly Entry[]): void {
@@ -260,107 +379,186 @@ export class OrderViews {
         const loaded = orders[index];
         invariant(entry !== undefined && loaded !== undefined, 'an event has an entry and an order');
         // An order may have been evicted since it was loaded; what is in memory, if anything is, is the newer.
-        const live = this.#live.get(event.orderId) ?? this.#remember(loaded);
+        const live = this.#live.get(event.orderId) ?? this.#live.remember(loaded);
         if (live.add(event)) touched.add(live);
-        this.#advance(entry);
+        this.#applied.add(entry);
       }
-      for (const live of touched) this.#changed(live);
+      for (const live of touched) {
+        if (this.#isForgotten(live)) this.#drop(live);
+        else this.#changed(live);
+      }
     }
-  }
-
-  /** The checkpoint covers what was applied without a gap: while the journal is replayed, new entries come ahead. */
-  #advance({ origin, sequence }: Entry): void {
-    let applied = this.#applied.get(origin) ?? 0;
-    if (sequence <= applied) return;
-    const ahead = this.#ahead.get(origin) ?? new Set();
-    ahead.add(sequence);
-    while (ahead.delete(applied + 1)) applied += 1;
-    this.#applied.set(origin, applied);
-    this.#ahead.set(origin, ahead);
   }
 
   #changed(live: LiveOrder): void {
+    this.#live.refresh(live);
     const folded = live.folded;
-    const state = folded?.order.state;
-    if (state !== live.counted) {
-      if (live.counted !== undefined) this.#count(live.counted, -1);
-      if (state !== undefined) this.#count(state, 1);
-      live.counted = state;
-    }
-    if (folded?.open === true) this.#open.add(live.id);
-    else this.#open.delete(live.id);
     if (folded === undefined) return;
     for (const listener of this.#listeners) listener(live.id, folded);
     for (const look of this.#waiters.get(live.id) ?? []) look(folded);
   }
 
-  /** In the order asked for; orders nobody has heard of come as empty. */
+  /** Like `#load`, but those that are being healed are waited for (V6). */
+  async #loadWhole(orderIds: readonly string[]): Promise<readonly LiveOrder[]> {
+    for (;;) {
+      const orders = await this.#load(orderIds);
+      const healing = orders.flatMap((live) => live.healing ?? []);
+      if (healing.length === 0) return orders;
+      await Promise.all(healing);
+    }
+  }
+
+  /** In the order asked for; orders nobody has heard of, and forgotten ones, come as empty. */
   async #load(orderIds: readonly string[]): Promise<readonly LiveOrder[]> {
     const missing = [...new Set(orderIds)].filter((id) => !this.#live.has(id));
     if (missing.length > 0) {
-      const rows = await this.#table.getMany(missing.map(orderKey));
+      const rows = await this.#table.rows(missing);
       for (const [index, id] of missing.entries()) {
         const row = rows[index];
         // Another load may have been quicker, and events may have come since.
-        if (row !== undefined && !this.#live.has(id)) this.#remember(this.#fromRow(id, row));
+        if (row === undefined || this.#live.has(id)) continue;
+        if (row === 'damaged') {
+          this.#heal(id);
+          continue;
+        }
+        const live = new LiveOrder(id, row);
+        live.counted = live.folded?.order.state;
+        if (!this.#isForgotten(live)) this.#live.remember(live);
       }
     }
     return orderIds.map((id) => this.#live.get(id) ?? new LiveOrder(id, []));
   }
 
-  #fromRow(orderId: string, row: Uint8Array): LiveOrder {
-    const live = new LiveOrder(orderId, decodeJson(row) as RecordedEvent[]);
-    live.counted = live.listed?.state;
-    return live;
-  }
-
-  #remember(live: LiveOrder): LiveOrder {
-    this.#live.set(live.id, live);
-    return live;
-  }
-
-  #count(state: OrderState, change: number): void {
-    this.#counts.set(state, (this.#counts.get(state) ?? 0) + change);
-  }
-
   async #loadListings(): Promise<void> {
-    for (const state of STATES) {
-      for await (const _age of this.#ages(statePrefix(state), 'oldest first')) this.#count(state, 1);
+    this.#live.recount(await this.#table.counts());
+    for await (const age of this.#table.ages(openPrefix(), 'oldest first')) {
+      if (createdAtOfAge(age) >= this.#horizon) this.#live.open.add(orderIdOfAge(age));
     }
-    for await (const age of this.#ages(openPrefix(), 'oldest first')) this.#open.add(orderIdOfAge(age));
-    await this.#load([...this.#open]);
+    await this.#load([...this.#live.open]);
   }
 
-  /** The ages listed under `prefix`; `after` excludes itself and what comes before it in this direction. */
-  async *#ages(
-    prefix: string,
-    order: 'oldest first' | 'newest first',
-    after?: string,
-  ): AsyncGenerator<string> {
-    let { from, to } = within(prefix);
-    if (after !== undefined && order === 'newest first') to = prefix + after;
-    for (;;) {
-      const rows = await this.#table.range({ from, to, limit: PAGE, reverse: order === 'newest first' });
-      for (const [key] of rows) yield key.slice(prefix.length);
-      const last = rows.at(-1)?.[0];
-      if (last === undefined || rows.length < PAGE) return;
-      if (order === 'newest first') to = last;
-      else from = `${last}\0`;
+  // Forgetting (V5).
+
+  #isForgotten({ age }: LiveOrder): boolean {
+    return age !== undefined && age < this.#horizon;
+  }
+
+  #drop(live: LiveOrder): void {
+    if (live.listed !== undefined) this.#deletions.set(live.id, deletesOf(live.id, live.listed));
+    const wasCounted = live.counted !== undefined;
+    this.#live.drop(live);
+    if (wasCounted) this.#observer?.forgotten(1);
+  }
+
+  #forgetRows(): void {
+    if (this.#forgetting || this.#closed) return;
+    this.#forgetting = true;
+    const done = this.#forgetAllRows().finally(() => {
+      this.#forgetting = false;
+    });
+    void done.catch((error: unknown) => this.#environment.fatal(error as Error));
+  }
+
+  async #forgetAllRows(): Promise<void> {
+    for (let horizon = -1; horizon < this.#horizon;) {
+      horizon = this.#horizon;
+      for (const prefix of [timePrefix(), orphanPrefix()]) {
+        while ((await this.#alone(() => this.#forgetPage(prefix))) && !this.#closed);
+      }
     }
   }
 
-  /** V3. Oldest in memory first. */
-  #evict(): void {
-    let excess = this.#live.size - this.#open.size - this.#cacheOrdersMax;
-    for (const [id, live] of this.#live) {
-      if (excess <= 0) return;
-      if (this.#open.has(id) || !live.settled) continue;
-      this.#live.delete(id);
-      excess -= 1;
+  /** False when nothing was left to forget. */
+  async #forgetPage(prefix: string): Promise<boolean> {
+    await this.#flush();
+    const ages = await this.#table.agesBefore(prefix, this.#horizon, FORGOTTEN_PAGE);
+    if (ages.length === 0) return false;
+    const rows = await this.#table.rows(ages.map(orderIdOfAge));
+    for (const [index, age] of ages.entries()) {
+      const orderId = orderIdOfAge(age);
+      const row = rows[index];
+      if (!this.#live.has(orderId) && !this.#deletions.has(orderId)) {
+        const readable = row !== undefined && row !== 'damaged';
+        const stored = new LiveOrder(orderId, readable ? row : []);
+        stored.counted = stored.folded?.order.state;
+        if (!readable) this.#deletions.set(orderId, deletesOfAny(orderId, [createdAtOfAge(age)]));
+        else if (this.#isForgotten(stored)) this.#drop(stored);
+      }
+      // In any case: it may be listed by what was thought of it before.
+      const stray = { kind: 'delete', key: prefix + age } as const;
+      this.#deletions.set(orderId, [...(this.#deletions.get(orderId) ?? []), stray]);
     }
+    await this.#flush();
+    return true;
+  }
+
+  // Healing (V6).
+
+  #heal(orderId: string): void {
+    const live = this.#live.remember(new LiveOrder(orderId, []));
+    this.#unwell += 1;
+    live.healing = this.#healing.eventsOf(orderId).then((events) => {
+      this.#unwell -= 1;
+      live.healing = undefined;
+      for (const event of events) live.add(event);
+      // What its indexes said of it is not known: whatever they may have said goes.
+      const ages = live.events.map(({ at }) => at);
+      this.#deletions.set(orderId, deletesOfAny(orderId, ages));
+      if (ages.length === 0) {
+        this.#live.drop(live);
+        // The journal knows no such order: the damage is in the key, and another order lacks its row.
+        this.#healing.checkAll();
+      } else if (this.#isForgotten(live)) this.#drop(live);
+      else {
+        live.dirty = true;
+        this.#changed(live);
+      }
+    });
+  }
+
+  /** Finds orders that the table lacks, or does not list as it should, among those that `events` are about. */
+  async #check(events: readonly RecordedEvent[]): Promise<void> {
+    if (this.#unwell >= UNWELL_MAX) {
+      this.#healing.checkAll();
+      return;
+    }
+    await this.flush();
+    const ids = [...new Set(events.map(({ orderId }) => orderId))];
+    const rows = await this.#table.rows(ids);
+    const orders = ids.map((id, index) => {
+      const row = rows[index];
+      const stored = row === undefined || row === 'damaged' ? undefined : new LiveOrder(id, row);
+      return { id, stored, keys: keysOf(id, stored?.listed) };
+    });
+    const present = await this.#table.present(orders.flatMap(({ keys }) => keys));
+    for (const { id, stored, keys } of orders) {
+      if (stored !== undefined && (this.#isForgotten(stored) || keys.every((key) => present.has(key))))
+        continue;
+      const live = this.#live.get(id);
+      if (live === undefined) this.#heal(id);
+      else if (live.healing === undefined) {
+        // In memory it is whole: writing it anew is enough.
+        live.dirty = true;
+        live.listed = undefined;
+      }
+    }
+  }
+
+  async #checked(): Promise<void> {
+    await this.#recount();
+    await this.#table.clearDamage();
+    await this.#table.write([], this.#applied.settled);
+  }
+
+  async #recount(): Promise<void> {
+    await this.#alone(async () => {
+      await this.#flush();
+      this.#live.recount(await this.#table.counts());
+    });
   }
 
   #scheduleFlush(): void {
+    if (this.#closed) return;
     this.#cancelTimer = this.#environment.clock.after(this.#flushEveryMs, () => {
       void this.flush().then(
         () => this.#scheduleFlush(),

@@ -1,7 +1,7 @@
-import type { OrderState } from '../orders/order.ts';
+import type { OrderState, Outcome } from '../orders/order.ts';
 import type { RecordedEvent } from '../orders/events.ts';
 import { encodeJson } from './codec.ts';
-import type { Listing } from './live-orders.ts';
+import type { Listing } from './live-order.ts';
 
 /**
  * Keys of the views' table:
@@ -9,6 +9,7 @@ import type { Listing } from './live-orders.ts';
  *   time!<createdAt>!<id>           all orders by age
  *   state!<state>!<createdAt>!<id>  orders in one state by age
  *   open!<createdAt>!<id>           orders that somebody has to drive
+ *   orphan!<at>!<id>                facts whose registration is not known, by the latest of them
  *   checkpoint                      per origin, the last journal entry contained
  */
 
@@ -17,6 +18,8 @@ export type TableOperation =
   | { readonly kind: 'delete'; readonly key: string };
 
 export const CHECKPOINT_KEY = 'checkpoint';
+export const OUTCOMES: readonly Outcome[] = ['fulfilled', 'refunded', 'failed', 'cancelled'];
+export const STATES: readonly OrderState[] = ['registered', 'paid', 'reserved', ...OUTCOMES, 'synced'];
 const EMPTY = new Uint8Array();
 
 export function orderKey(orderId: string): string {
@@ -26,6 +29,15 @@ export function orderKey(orderId: string): string {
 /** Sorts by creation, then id; also what a page's cursor is. */
 export function ageKey(createdAt: number, orderId: string): string {
   return `${String(createdAt).padStart(15, '0')}!${orderId}`;
+}
+
+/** Undefined when `key` is none of an order's row. */
+export function orderIdOfKey(key: string): string | undefined {
+  return key.startsWith('order!') ? key.slice('order!'.length) : undefined;
+}
+
+export function createdAtOfAge(age: string): number {
+  return Number(age.slice(0, age.indexOf('!')));
 }
 
 export function orderIdOfAge(age: string): string {
@@ -38,6 +50,10 @@ export function timePrefix(): string {
 
 export function statePrefix(state: OrderState): string {
   return `state!${state}!`;
+}
+
+export function orphanPrefix(): string {
+  return 'orphan!';
 }
 
 /** Everything under `prefix`. */
@@ -65,8 +81,25 @@ export function writesOf(
   ];
 }
 
-function keysOf(orderId: string, listing: Listing | undefined): readonly string[] {
+/** What takes an order out of the table that is listed under `listing`. */
+export function deletesOf(orderId: string, listing: Listing): TableOperation[] {
+  return [orderKey(orderId), ...keysOf(orderId, listing)].map((key) => ({ kind: 'delete', key }));
+}
+
+/** What takes everything out that may be there of an order, created at one of `ages`: its row cannot be read. */
+export function deletesOfAny(orderId: string, ages: Iterable<number>): TableOperation[] {
+  const keys = new Set([orderKey(orderId)]);
+  for (const at of ages) {
+    for (const key of keysOf(orderId, { kind: 'orphan', at })) keys.add(key);
+    for (const state of STATES)
+      for (const key of keysOf(orderId, { kind: 'order', state, createdAt: at, open: true })) keys.add(key);
+  }
+  return [...keys].map((key) => ({ kind: 'delete', key }));
+}
+
+export function keysOf(orderId: string, listing: Listing | undefined): readonly string[] {
   if (listing === undefined) return [];
+  if (listing.kind === 'orphan') return [orphanPrefix() + ageKey(listing.at, orderId)];
   const age = ageKey(listing.createdAt, orderId);
   const keys = [timePrefix() + age, statePrefix(listing.state) + age];
   return listing.open ? [...keys, openPrefix() + age] : keys;

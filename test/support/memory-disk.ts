@@ -99,6 +99,16 @@ export class MemoryDisk {
     }
   }
 
+  /** A record turns up under another key, as when a bit of the key itself is damaged. */
+  renameKey(key: string, other: string): void {
+    for (const map of [this.#visible, this.#durable]) {
+      const value = map.get(key);
+      if (value === undefined) continue;
+      map.delete(key);
+      map.set(other, value);
+    }
+  }
+
   /** Loses one record silently, as LevelDB does for a damaged stretch of its log. */
   dropRecord(key: string): void {
     this.#visible.delete(key);

@@ -1,70 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import type { OrderEvent, OrderFact } from '../../node/orders/events.ts';
-import { orderIdOf } from '../../node/orders/identity.ts';
-import { encodeEvent, eventId } from '../../node/views/codec.ts';
-import { OrderViews } from '../../node/views/order-views.ts';
-import { createTable } from '../../store/disk/tables.ts';
-import type { Entry } from '../../store/journal/port.ts';
-import { testEnvironment } from '../support/environment.ts';
+import type { OrderFact } from '../../node/orders/events.ts';
+import { eventId } from '../../node/views/codec.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { seededRandom } from '../support/random.ts';
-import { registeredFact } from '../support/registered-fact.ts';
-import { settle, VirtualClock } from '../support/virtual-clock.ts';
-
-/** A journal whose entries the test hands out itself. */
-class HandJournal {
-  readonly entries = new Map<string, Entry[]>();
-  #listener: (entries: readonly Entry[]) => void = () => undefined;
-
-  /** On the disk and told to the views. */
-  keep(origin: string, ...events: readonly OrderEvent[]): Entry[] {
-    const held = this.entries.get(origin) ?? [];
-    this.entries.set(origin, held);
-    const added = events.map((event, index) => ({
-      origin,
-      sequence: held.length + index + 1,
-      payload: encodeEvent(event),
-    }));
-    held.push(...added);
-    this.#listener(added);
-    return added;
-  }
-
-  subscribe(listener: (entries: readonly Entry[]) => void): () => void {
-    this.#listener = listener;
-    return () => {
-      this.#listener = () => undefined;
-    };
-  }
-
-  async read(origin: string, from: number, limit: number): Promise<readonly Entry[]> {
-    return (this.entries.get(origin) ?? []).slice(from - 1, from - 1 + limit);
-  }
-
-  vector(): Record<string, number> {
-    return Object.fromEntries([...this.entries].map(([origin, held]) => [origin, held.length]));
-  }
-}
-
-const orderId = (name: string): string => orderIdOf(name);
-
-function registered(name: string, at: number): OrderEvent {
-  return { orderId: orderId(name), at, node: 'n1', ...registeredFact({ fingerprint: name }) };
-}
-
-function fact(name: string, at: number, registration: string, what: OrderFact): OrderEvent {
-  return { orderId: orderId(name), at, node: 'n1', registration, ...what };
-}
-
-async function world(disk = new MemoryDisk(), journal = new HandJournal()) {
-  const clock = new VirtualClock();
-  const environment = testEnvironment({ clock, random: seededRandom(1) });
-  const handle = disk.open(clock);
-  const table = createTable('orders', { disk: handle, log: environment.log });
-  const views = new OrderViews({ cacheOrdersMax: 3 }, { environment, journal, table });
-  await views.start();
-  return { clock, disk, handle, journal, views, environment };
-}
+import { settle } from '../support/virtual-clock.ts';
+import { HandJournal } from './hand-journal.ts';
+import { fact, orderId, registered, world } from './world.ts';
 
 describe('the views of orders', () => {
   it('show an own event at once, and keep it out of the table until the journal has it (V2)', async () => {
