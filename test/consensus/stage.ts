@@ -7,6 +7,7 @@ import {
   type Message,
   type NodeId,
   type Configuration,
+  type ConfigurationChange,
   type Persist,
   type RaftOptions,
   type Restored,
@@ -94,6 +95,13 @@ export class Stage {
     const payloads = commands.map((command) => new TextEncoder().encode(command));
     const proposed = this.raft(id).propose(this.now, payloads);
     if (proposed.kind !== 'accepted') this.lines.push(`${id} cannot take a command: ${proposed.kind}`);
+    this.#turn(id);
+  }
+
+  /** `id` is asked for a change; a refusal goes into the transcript. */
+  change(id: NodeId, change: ConfigurationChange): void {
+    const proposed = this.raft(id).proposeConfiguration(this.now, change);
+    if (proposed.kind === 'refused') this.lines.push(`${id} refuses: ${proposed.code}`);
     this.#turn(id);
   }
 
@@ -186,7 +194,10 @@ export class Stage {
   }
 
   #create(id: NodeId, disk: Restored): Raft {
-    return new Raft({ ...this.#options, self: id }, { random: () => 0 }, { restored: disk, now: this.now });
+    // Who joins knows nobody.
+    const configuration = id.startsWith('j') ? { voters: [], observers: [] } : this.#options.configuration;
+    const options = { ...this.#options, self: id, configuration };
+    return new Raft(options, { random: () => 0 }, { restored: disk, now: this.now });
   }
 
   #turn(id: NodeId): void {
