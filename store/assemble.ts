@@ -15,7 +15,7 @@ import { openJournal, type JournalStats, type OpenJournal } from './journal/jour
 import type { JournalLimits } from './journal/limits.ts';
 import { createLedger } from './ledger/ledger.ts';
 import type { Ledger } from './ledger/port.ts';
-import { openReplica } from './ledger/replica.ts';
+import { openReplica, type ReplicaStats } from './ledger/replica.ts';
 import { createStockMachine } from './ledger/stock.ts';
 import type { Network } from './peers/port.ts';
 import type { Table } from './tables.ts';
@@ -51,7 +51,11 @@ export interface AssembledStore {
   readonly ledger: Ledger;
   /** The same name gives the same table. */
   table(name: string): Table;
-  stats(): { readonly committer: CommitterStats; readonly journal: JournalStats };
+  stats(): {
+    readonly committer: CommitterStats;
+    readonly journal: JournalStats;
+    readonly ledger: ReplicaStats;
+  };
   /** Idempotent. What is still asked of the store after it is never answered, or rejected as CLOSED. */
   close(): Promise<void>;
 }
@@ -109,7 +113,7 @@ export async function assembleStore(
       journal,
       ledger: createLedger({ commandTimeoutMs }, { log: replica, machine, environment }),
       table: (name) => createTable(name, { disk, log: environment.log }),
-      stats: () => ({ committer: committer.stats(), journal: journal.stats() }),
+      stats: () => ({ committer: committer.stats(), journal: journal.stats(), ledger: replica.stats() }),
       close: () => (closed ??= closeAll()),
     };
   } catch (error) {

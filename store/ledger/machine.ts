@@ -22,7 +22,7 @@ export interface StateMachine {
 export interface SnapshotCursor {
   /**
    * The next chunk, of `bytesMax` at most unless a single record is larger; undefined after the last one. Throws when
-   * the state contradicts itself: such a snapshot must not be kept.
+   * the state contradicts itself, or the cursor was abandoned: such a snapshot must not be kept.
    */
   next(bytesMax: number): Uint8Array | undefined;
   /** It will not be read to its end. Does no harm after the end. */
@@ -30,12 +30,12 @@ export interface SnapshotCursor {
 }
 
 export interface SnapshotRestore {
-  /** Takes the chunks in the order in which they were read out. Throws on bytes that are no such chunk. */
-  add(chunk: Uint8Array): void;
   /**
-   * After the last chunk: the machine goes on from that state. Throws when chunks are missing, or their sums are not
-   * right; the machine is then as it was.
+   * Takes the chunks in the order in which they were read out. Throws on bytes that are no such chunk, and at the last
+   * one when some are missing or their sums are not right.
    */
+  add(chunk: Uint8Array): void;
+  /** After the last chunk: the machine goes on from that state. Takes no time to speak of, and does not fail. */
   finish(): void;
 }
 

@@ -49,4 +49,14 @@ export class Proposals {
     this.#undecided.shift();
     return { winners: first.commands, losers };
   }
+
+  /**
+   * A snapshot took the place of everything up to `place`. Gives those whose entries are in it or can never be decided:
+   * what became of them is not to be told from here.
+   */
+  overtaken(place: { readonly index: number; readonly term: number }): readonly PendingCommand[] {
+    const first = this.#undecided.findIndex(({ index, term }) => index > place.index && term >= place.term);
+    const overtaken = this.#undecided.splice(0, first < 0 ? this.#undecided.length : first);
+    return overtaken.flatMap(({ commands }) => commands);
+  }
 }

@@ -1,9 +1,11 @@
 /**
- * How the consensus log looks on disk: `raft/state` holds the hard state, `raft/entry/<index>` one entry each.
- * Owns the keys, the bytes of an entry (the same on disk and on the wire) and the check at the start.
+ * How the consensus log looks on disk: `raft/state` holds the hard state, `raft/entry/<index>` one entry each, from the
+ * one after `raft/base` on. Owns the keys, the bytes of an entry (the same on disk and on the wire) and the check at
+ * the start.
  *
  * The log must be whole, or the node does not start: a voter that serves with a hole in its log could take back
- * what it acknowledged. A place for `raft/snapshot` is left: then the log begins after it instead of at 1.
+ * what it acknowledged. Entries that the snapshot covers, which are kept for others and for an older snapshot, it can
+ * do without.
  */
 import {
   decodeConfiguration,
@@ -12,16 +14,20 @@ import {
   type EntryKind,
   type HardState,
   type Persist,
+  type Place,
   type Restored,
+  type SnapshotMark,
 } from '../consensus/index.ts';
-import { below, keyOf } from '../disk/keys.ts';
+import { below, keyOf, parseFixedWidth, partsOf } from '../disk/keys.ts';
 import type { Disk, Operation } from '../disk/port.ts';
 import { openRecord, RecordError, sealRecord } from '../disk/record.ts';
+import type { Log } from '../environment.ts';
 import { pack, unpack } from './msgpack.ts';
 
 const stateKey = keyOf('raft', 'state');
+const baseKey = keyOf('raft', 'base');
 const entryRoot = keyOf('raft', 'entry');
-const entryKey = (index: number): string => keyOf('raft', 'entry', index);
+export const entryKey = (index: number): string => keyOf('raft', 'entry', index);
 
 const rowsPerRead = 1_000;
 
@@ -96,53 +102,119 @@ export function operationsOf(persist: Persist, diskLastIndex: number): Operation
     const key = entryKey(entry.index);
     operations.push({ kind: 'put', key, value: sealRecord(key, encodeEntries([entry])) });
   }
+  if (persist.snapshot !== undefined) operations.push(baseOperation(persist.snapshot));
   const { term, votedFor, commitIndex, recovering } = persist.hardState;
   const state = pack([term, votedFor ?? null, commitIndex, recovering]);
   operations.push({ kind: 'put', key: stateKey, value: sealRecord(stateKey, state) });
   return operations;
 }
 
-/** Reads and checks the whole log. Throws LogDamagedError, or the disk's own error. */
-export async function readLog(disk: Disk): Promise<Restored> {
+/** Entries up to `base` count as removed. */
+export function baseOperation({ index, term }: Place): Operation {
+  return { kind: 'put', key: baseKey, value: sealRecord(baseKey, pack([index, term])) };
+}
+
+/** The entry before the log on disk. Throws LogDamagedError, or the disk's own error. */
+export async function readBase(disk: Disk): Promise<Place> {
+  const record = await disk.get(baseKey);
+  if (record === undefined) return emptyDisk.base;
+  const [index, term] = unpack(open(baseKey, record)) as readonly unknown[];
+  if (typeof index !== 'number' || typeof term !== 'number') {
+    throw new LogDamagedError(`${baseKey} has other fields than expected`);
+  }
+  return { index, term };
+}
+
+/**
+ * Reads and checks the whole log, from its base on. `snapshot` is what the machine is restored to: the log reaches it,
+ * or continues it. Throws LogDamagedError, or the disk's own error.
+ */
+export async function readLog(
+  disk: Disk,
+  { snapshot, log }: { readonly snapshot: SnapshotMark | undefined; readonly log: Log },
+): Promise<Restored> {
+  const recordedBase = await readBase(disk);
+  if ((snapshot?.index ?? 0) < recordedBase.index) {
+    throw new LogDamagedError(
+      `it begins after ${recordedBase.index}, and no snapshot that is whole reaches so far`,
+    );
+  }
+  const { base, entries } = await readEntries(disk, recordedBase, { snapshot, log });
   const state = await disk.get(stateKey);
-  const entries = await readEntries(disk);
   if (state === undefined) {
-    if (entries.length > 0)
+    if (entries.length > 0 || base.index > 0)
       throw new LogDamagedError('there are entries, but the record of term and vote is gone');
     return emptyDisk;
   }
   const hardState = decodeHardState(open(stateKey, state));
-  if (hardState.commitIndex > entries.length) {
-    throw new LogDamagedError(`it ends at ${entries.length}, but ${hardState.commitIndex} was committed`);
+  const lastIndex = base.index + entries.length;
+  const knownIndex = Math.max(hardState.commitIndex, snapshot?.index ?? 0);
+  if (knownIndex > lastIndex) {
+    throw new LogDamagedError(`it ends at ${lastIndex}, but ${knownIndex} was committed`);
   }
-  const lastTerm = entries.at(-1)?.term ?? 0;
+  const lastTerm = entries.at(-1)?.term ?? base.term;
   if (lastTerm > hardState.term) {
     throw new LogDamagedError(`it holds an entry of term ${lastTerm}, and the term is ${hardState.term}`);
   }
-  return { ...emptyDisk, hardState, entries };
+  return { hardState, snapshot, base, entries };
 }
 
-async function readEntries(disk: Disk): Promise<readonly Entry[]> {
+interface ReadEntries {
+  readonly base: Place;
+  readonly entries: readonly Entry[];
+}
+
+/** Up to the snapshot, the log is of use to others only: when it is damaged there, it begins after the snapshot. */
+async function readEntries(
+  disk: Disk,
+  base: Place,
+  { snapshot, log }: { readonly snapshot: SnapshotMark | undefined; readonly log: Log },
+): Promise<ReadEntries> {
   const entries: Entry[] = [];
-  const range = below(entryRoot);
+  try {
+    await readEntriesAfter(disk, base, entries);
+    return { base, entries };
+  } catch (error) {
+    const isCovered = snapshot !== undefined && base.index + entries.length < snapshot.index;
+    if (!(error instanceof LogDamagedError) || !isCovered) throw error;
+    log.warn(
+      { snapshot: snapshot.index, error: error.message },
+      'damaged entries are in the snapshot too: dropped',
+    );
+    const { index, term } = snapshot;
+    return readEntries(disk, { index, term }, { snapshot: undefined, log });
+  }
+}
+
+/** Adds to `entries` as long as they are right. */
+async function readEntriesAfter(disk: Disk, base: Place, entries: Entry[]): Promise<void> {
+  const range = { from: entryKey(base.index + 1), to: below(entryRoot).to };
   let { from } = range;
   for (;;) {
     const rows = await disk.range({ from, to: range.to, limit: rowsPerRead });
     for (const [key, record] of rows) {
-      const index = entries.length + 1;
+      const index = base.index + entries.length + 1;
       if (key !== entryKey(index)) throw new LogDamagedError(`entry ${index} is missing before ${key}`);
       const [entry, ...more] = decodeEntries(open(key, record)) ?? [];
       if (entry === undefined || more.length > 0 || entry.index !== index) {
         throw new LogDamagedError(`${key} does not hold entry ${index}`);
       }
-      if (entry.term < (entries.at(-1)?.term ?? 0)) throw new LogDamagedError(`terms go back at ${index}`);
+      if (entry.term < (entries.at(-1)?.term ?? base.term)) {
+        throw new LogDamagedError(`terms go back at ${index}`);
+      }
       entries.push(entry);
     }
     const last = rows.at(-1);
-    if (last === undefined || rows.length < rowsPerRead) return entries;
+    if (last === undefined || rows.length < rowsPerRead) return;
     // The first key after the last one that was read.
     from = `${last[0]}\0`;
   }
+}
+
+/** The first entry whose record is there, whatever the base says. */
+export async function firstEntryOnDisk(disk: Disk): Promise<number | undefined> {
+  const [row] = await disk.range({ ...below(entryRoot), limit: 1 });
+  return row === undefined ? undefined : parseFixedWidth(partsOf(row[0]).at(-1) ?? '');
 }
 
 function open(key: string, record: Uint8Array): Uint8Array {

@@ -1,15 +1,18 @@
-import { Raft, type Entry, type Message, type Persist, type Ready } from '../consensus/index.ts';
+import { Raft, type Entry, type Message, type Ready } from '../consensus/index.ts';
 import type { Committer, Disk } from '../disk/port.ts';
 import { invariant, type Cancel, type Environment, type NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
 import { CommandQueue, type PendingCommand } from './command-queue.ts';
+import { DueTimer } from './due-timer.ts';
 import { Forwarder, submitChannel } from './forwarder.ts';
+import { Leadership } from './leadership.ts';
 import { LedgerClock } from './ledger-clock.ts';
 import { limits } from './limits.ts';
+import { LogWriter } from './log-writer.ts';
 import type { ReplicatedLog, StateMachine } from './machine.ts';
 import { LedgerError, type Ledger } from './port.ts';
 import { Proposals } from './proposals.ts';
-import { operationsOf, readLog } from './raft-records.ts';
+import { restart, type Restart } from './raft-restart.ts';
 import {
   decodeBatch,
   decodeForwarded,
@@ -18,6 +21,8 @@ import {
   encodeMessage,
   encodeResults,
 } from './replica-messages.ts';
+import { Snapshots, type SnapshotOptions } from './snapshots.ts';
+import { SnapshotStore } from './snapshot-store.ts';
 
 /** More than slewing and drift do between two turns, less than any hold lasts. */
 const clockJumpToleratedMs = 2_000;
@@ -25,17 +30,16 @@ const clockJumpToleratedMs = 2_000;
 /**
  * Runs the consensus core on this node: gives it messages and time, does what it says in the order in which it
  * says it, and drives the state machine with what is decided. Owns the loop and the wiring. What is decided and
- * when is the core's; who waits for what is in command-queue.ts, proposals.ts and forwarder.ts.
+ * when is the core's; who waits for what is in command-queue.ts, proposals.ts and forwarder.ts; how snapshots are
+ * taken and fetched, and the log shortened, in snapshots.ts.
  *
  * 1. One turn at a time, without a pause in it: what arrives between two turns is taken in together.
- * 2. A message that promises something leaves after the write it promises, and every earlier one, is on disk.
- * 3. Each decided command is applied once per process life, in order, with a time that never goes back.
+ * 2. What the core wants on disk is written in its order, before what promises it is sent (log-writer.ts).
+ * 3. Each decided command is applied once per process life, or is in the snapshot that the machine was restored to; in
+ *    order, with a time that never goes back.
  * 4. What the machine is told of time depends on the log alone: the leader's stamp, or the one before if that
  *    was later.
  * 5. After a broken invariant nothing is sent, written or answered any more: `Environment.fatal` is told.
- *
- * Places left: the machine is rebuilt from the whole log at the start, where a snapshot will shorten the way
- * (`readLog`, `machine.restore`).
  */
 export interface ReplicaOptions {
   readonly self: NodeId;
@@ -53,6 +57,7 @@ export interface ReplicaOptions {
   readonly roundsMax?: number;
   /** How often the leader asks the machine what is due. */
   readonly dueIntervalMs?: number;
+  readonly snapshots?: Partial<SnapshotOptions>;
 }
 
 export interface ReplicaDependencies {
@@ -64,12 +69,23 @@ export interface ReplicaDependencies {
   readonly machine: StateMachine;
 }
 
+/** What the ledger keeps, in memory and on disk. */
+export interface ReplicaStats {
+  /** Entries of the log that are still kept. */
+  readonly logEntries: number;
+  /** How far the newest snapshot goes; 0 without one. */
+  readonly snapshotIndex: number;
+  /** 0 without one. */
+  readonly snapshotBytes: number;
+}
+
 export interface Replica extends ReplicatedLog, Pick<Ledger, 'status' | 'freshness'> {
   /**
    * Told when this node begins to lead (lease held, everything decided before applied) and when it ceases to;
    * and at once, when it leads already.
    */
   onLeadership(handler: (leading: boolean) => void): Cancel;
+  stats(): ReplicaStats;
   /** What waits is rejected as CLOSED. What was sent or proposed may still take effect. */
   close(): Promise<void>;
 }
@@ -90,21 +106,18 @@ const batchBounds = { countMax: 1_000, bytesMax: 256 * 1024 };
 const pendingBytesMax = 32 * 1024 * 1024;
 const guestTimeoutMsMax = 60_000;
 
-/** Reads the log from disk and starts. Rejects with LogDamagedError when the log is not whole. */
+/** Restores the machine from disk and starts. Rejects with LogDamagedError when the log is not whole. */
 export async function openReplica(
   options: ReplicaOptions,
   dependencies: ReplicaDependencies,
 ): Promise<Replica> {
-  const { disk, environment } = dependencies;
-  const restored = await readLog(disk);
-  environment.log.info(
-    {
-      term: restored.hardState.term,
-      entries: restored.entries.length,
-      commitIndex: restored.hardState.commitIndex,
-    },
-    'ledger log read',
-  );
+  const { disk, committer, machine, environment } = dependencies;
+  const { log } = environment;
+  const store = await SnapshotStore.open({ disk, committer, log });
+  const restarted = await restart({ disk, store, machine, log });
+  const { hardState, snapshot, entries } = restarted.restored;
+  const { term, commitIndex } = hardState;
+  log.info({ term, commitIndex, snapshot: snapshot?.index, entries: entries.length }, 'ledger log read');
   const { self, voters, observers } = options;
   invariant(voters.includes(self) || observers.includes(self), `${self} is a voter or an observer`);
   const electionTimeoutMs = options.electionTimeoutMs ?? defaults.electionTimeoutMs;
@@ -125,16 +138,15 @@ export async function openReplica(
       promotionLagEntriesMax: 1_000,
     },
     { random: environment.random },
-    { restored, now: environment.clock.monotonic() },
+    { restored: restarted.restored, now: environment.clock.monotonic() },
   );
-  return new RaftReplica({ ...defaults, ...options }, dependencies, raft, restored.entries.length);
+  return new RaftReplica({ ...defaults, ...options }, { ...dependencies, store }, raft, restarted);
 }
 
 class RaftReplica implements Replica {
   readonly #options: Required<Pick<ReplicaOptions, 'pendingMax' | 'roundsMax' | 'dueIntervalMs'>> &
     ReplicaOptions;
   readonly #environment: Environment;
-  readonly #committer: Committer;
   readonly #network: Network;
   readonly #machine: StateMachine;
   readonly #raft: Raft;
@@ -145,39 +157,40 @@ class RaftReplica implements Replica {
   readonly #guests: CommandQueue;
   readonly #forwarder: Forwarder;
   readonly #proposals = new Proposals();
-  readonly #leadershipHandlers = new Set<(leading: boolean) => void>();
+  readonly #writer: LogWriter;
+  readonly #snapshots: Snapshots;
+  readonly #leadership: Leadership;
+  readonly #dueTimer: DueTimer;
   readonly #cancels: Cancel[] = [];
 
-  /** Writes under way, in order, with the messages that wait for them. */
-  readonly #writes: { readonly sequence: number; readonly messages: Message[] }[] = [];
-  /** The last entry on disk once all writes under way are done. */
-  #diskLastIndex: number;
   readonly #time: LedgerClock;
   /** The largest stamp applied so far. */
-  #appliedAt = 0;
-  #leading = false;
+  #appliedAt: number;
   #knownLeader: NodeId | undefined;
   #isTurnScheduled = false;
   #isOwnTurn = false;
   #alarm: { readonly at: number; readonly cancel: Cancel } | undefined;
-  #isDueUnderWay = false;
-  #cancelDueTimer: Cancel = () => undefined;
   #state: 'running' | 'broken' | 'closed' = 'running';
 
   constructor(
     options: ReplicaOptions & Required<Pick<ReplicaOptions, 'pendingMax' | 'roundsMax' | 'dueIntervalMs'>>,
-    { environment, committer, network, machine }: ReplicaDependencies,
+    {
+      environment,
+      committer,
+      network,
+      machine,
+      store,
+    }: ReplicaDependencies & { readonly store: SnapshotStore },
     raft: Raft,
-    diskLastIndex: number,
+    restarted: Restart,
   ) {
     this.#options = options;
     this.#environment = environment;
     this.#time = new LedgerClock({ toleratedMs: clockJumpToleratedMs }, environment);
-    this.#committer = committer;
     this.#network = network;
     this.#machine = machine;
     this.#raft = raft;
-    this.#diskLastIndex = diskLastIndex;
+    this.#appliedAt = restarted.snapshot?.appliedAt ?? 0;
     this.#members = new Set([...options.voters, ...options.observers]);
     const { clock, log } = environment;
     const bounds = { pendingMax: options.pendingMax, pendingBytesMax };
@@ -192,13 +205,37 @@ class RaftReplica implements Replica {
       },
       { network, queue: this.#own, clock, log, onReady: () => this.#schedule() },
     );
+    this.#leadership = new Leadership({ log });
+    this.#writer = new LogWriter(
+      { lastIndex: raft.status().lastIndex },
+      { committer, onWritten: (sequence) => this.#onWritten(sequence) },
+    );
+    this.#snapshots = new Snapshots(
+      { ...options.snapshots, restarted },
+      {
+        raft,
+        machine,
+        store,
+        committer,
+        network,
+        clock,
+        log,
+        onReady: () => this.#schedule(),
+        guard: (action) => this.#guard(action),
+      },
+    );
+    this.#dueTimer = new DueTimer(
+      { intervalMs: options.dueIntervalMs },
+      { clock, due: () => this.#due(), submit: (command) => this.#submitDue(command) },
+    );
     this.#cancels.push(
+      this.#snapshots.start(),
       network.onMessage(raftChannel, (from, payload) => this.#receive(from, payload)),
       network.onRequest(submitChannel, (_from, payload) => this.#receiveForwarded(payload)),
       network.onReachability(() => this.#schedule()),
     );
     this.#turn();
-    this.#askWhatIsDue();
+    this.#dueTimer.start();
   }
 
   async submit(command: Uint8Array, options: { readonly timeoutMs: number }): Promise<Uint8Array> {
@@ -224,6 +261,11 @@ class RaftReplica implements Replica {
     };
   }
 
+  stats(): ReplicaStats {
+    const { lastIndex, baseIndex, snapshotIndex } = this.#raft.status();
+    return { logEntries: lastIndex - baseIndex, snapshotIndex, snapshotBytes: this.#snapshots.newestBytes };
+  }
+
   freshness(): ReturnType<Ledger['freshness']> {
     return {
       linearizable:
@@ -233,11 +275,7 @@ class RaftReplica implements Replica {
   }
 
   onLeadership(handler: (leading: boolean) => void): Cancel {
-    this.#leadershipHandlers.add(handler);
-    if (this.#leading) this.#tell(handler, true);
-    return () => {
-      this.#leadershipHandlers.delete(handler);
-    };
+    return this.#leadership.on(handler);
   }
 
   async close(): Promise<void> {
@@ -245,7 +283,7 @@ class RaftReplica implements Replica {
     this.#state = 'closed';
     for (const cancel of this.#cancels.splice(0)) cancel();
     this.#alarm?.cancel();
-    this.#cancelDueTimer();
+    this.#dueTimer.stop();
     const error = new LedgerError('CLOSED', 'the ledger is closed');
     this.#own.refuseAll(error);
     this.#guests.refuseAll(error);
@@ -300,9 +338,11 @@ class RaftReplica implements Replica {
       this.#noticeLeader();
       this.#propose(now);
       const ready = this.#raft.ready();
-      this.#persist(ready);
+      this.#writer.take(ready, this.#snapshots.together(ready));
       for (const message of ready.sendNow) this.#send(message);
+      this.#install(ready);
       this.#apply(ready.committed);
+      this.#snapshots.turn(ready, this.#appliedAt);
       this.#noticeLeadership();
       this.#armAlarm();
       if (this.#canPropose() && !(this.#own.isEmpty && this.#guests.isEmpty)) this.#schedule();
@@ -372,37 +412,29 @@ class RaftReplica implements Replica {
     this.#guests.giveBack(commands);
   }
 
-  #persist({ persist, sendAfterPersist }: Ready): void {
-    if (persist !== undefined) {
-      this.#write(persist, [...sendAfterPersist]);
-    } else if (sendAfterPersist.length > 0) {
-      const last = this.#writes.at(-1);
-      invariant(last !== undefined, 'what waits for the disk waits for a write that is under way');
-      last.messages.push(...sendAfterPersist);
-    }
-  }
-
-  #write(persist: Persist, messages: Message[]): void {
-    const { sequence, truncateFrom, entries } = persist;
-    const operations = operationsOf(persist, this.#diskLastIndex);
-    this.#diskLastIndex =
-      entries.at(-1)?.index ?? (truncateFrom === undefined ? this.#diskLastIndex : truncateFrom - 1);
-    this.#writes.push({ sequence, messages });
-    void this.#committer.commit(operations).then(() => {
-      this.#guard(() => {
-        const write = this.#writes.shift();
-        invariant(write?.sequence === sequence, 'writes complete in the order in which they were begun');
-        this.#raft.step({ kind: 'persisted', now: this.#environment.clock.monotonic(), sequence });
-        for (const message of write.messages) this.#send(message);
-      });
-      this.#schedule();
+  #onWritten(sequence: number): void {
+    this.#guard(() => {
+      const messages = this.#writer.written(sequence);
+      this.#raft.step({ kind: 'persisted', now: this.#environment.clock.monotonic(), sequence });
+      for (const message of messages) this.#send(message);
+      this.#snapshots.written(sequence);
     });
+    this.#schedule();
   }
 
   /** Lost if the peer cannot be reached: the core sends again whatever matters. */
   #send(message: Message): void {
     if (this.#network.reachable(message.to))
       this.#network.send(message.to, raftChannel, encodeMessage(message));
+  }
+
+  /** The machine goes on from a snapshot. What was proposed before it may or may not be in it: ask again. */
+  #install({ install }: Ready): void {
+    if (install === undefined) return;
+    this.#appliedAt = this.#snapshots.install(install);
+    this.#giveBack(this.#proposals.overtaken(install));
+    this.#raft.step({ kind: 'applied', now: this.#environment.clock.monotonic(), index: install.index });
+    this.#schedule();
   }
 
   #apply(committed: readonly Entry[]): void {
@@ -413,6 +445,7 @@ class RaftReplica implements Replica {
         this.#schedule();
       }
       if (entry.kind === 'command') this.#applyBatch(entry, winners);
+      this.#snapshots.applied(entry);
     }
     const last = committed.at(-1);
     if (last === undefined) return;
@@ -439,19 +472,8 @@ class RaftReplica implements Replica {
     const leading =
       this.#state === 'running' &&
       this.#raft.leaseValid(now) &&
-      (this.#leading || (this.#raft.isEstablished && this.#raft.isLinearizable(now)));
-    if (leading === this.#leading) return;
-    this.#leading = leading;
-    this.#environment.log.info({ leading }, 'ledger leadership');
-    for (const handler of this.#leadershipHandlers) this.#tell(handler, leading);
-  }
-
-  #tell(handler: (leading: boolean) => void, leading: boolean): void {
-    try {
-      handler(leading);
-    } catch (error) {
-      this.#environment.log.error({ error: String(error), leading }, 'a leadership handler failed');
-    }
+      (this.#leadership.isLeading || (this.#raft.isEstablished && this.#raft.isLinearizable(now)));
+    this.#leadership.notice(leading);
   }
 
   /** Keeps one timer, and moves it only when it would come too late. */
@@ -467,22 +489,19 @@ class RaftReplica implements Replica {
     this.#alarm = { at, cancel };
   }
 
-  #askWhatIsDue(): void {
-    if (this.#state !== 'running') return;
-    const { clock } = this.#environment;
-    if (this.#leading && !this.#isDueUnderWay) {
+  #due(): Uint8Array | undefined {
+    let due: Uint8Array | undefined;
+    if (this.#leadership.isLeading) {
       this.#guard(() => {
-        const command = this.#machine.due(this.#time.now());
-        if (command === undefined) return;
-        this.#isDueUnderWay = true;
-        const isOver = (): void => {
-          this.#isDueUnderWay = false;
-        };
-        // Undecided is no loss: it is still due the next time.
-        void this.#own.offer(command, this.#options.dueIntervalMs * 10).then(isOver, isOver);
+        due = this.#machine.due(this.#time.now());
       });
-      this.#schedule();
     }
-    this.#cancelDueTimer = clock.after(this.#options.dueIntervalMs, () => this.#askWhatIsDue());
+    return due;
+  }
+
+  #submitDue(command: Uint8Array): Promise<Uint8Array> {
+    const decided = this.#own.offer(command, this.#options.dueIntervalMs * 10);
+    this.#schedule();
+    return decided;
   }
 }

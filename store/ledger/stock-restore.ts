@@ -47,19 +47,20 @@ export class StockRestore implements SnapshotRestore {
         this.#rows += chunk.rows.length;
         return;
       case 'end':
-        invariant(
-          chunk.rows === this.#rows,
-          `a snapshot of ${chunk.rows} rows has them all, not ${this.#rows}`,
-        );
+        this.#end(chunk.rows);
         this.#stage = 'over';
     }
   }
 
   finish(): void {
     invariant(this.#stage === 'over', 'a snapshot has an end');
+    this.#onRestored(this.#state);
+  }
+
+  #end(rows: number): void {
+    invariant(rows === this.#rows, `a snapshot of ${rows} rows has them all, not ${this.#rows}`);
     const residual = this.#recount.residual();
     invariant(residual === 0, `a snapshot neither makes nor loses units, and not ${residual}`);
-    this.#onRestored(this.#state);
   }
 
   #begin({ lastSyncAt, horizon, staged }: SnapshotHead): void {

@@ -43,7 +43,7 @@ export class StockSnapshot implements SnapshotCursor {
   /** Rows that were read and not handed out: many, when much changed since the last call. */
   readonly #waiting = new WaitingRows();
   #rows = 0;
-  #stage: 'head' | 'rows' | 'end' | 'over' = 'head';
+  #stage: 'head' | 'rows' | 'end' | 'over' | 'abandoned' = 'head';
 
   constructor(state: StockState) {
     const { lastSyncAt, horizon, staged, adjustments } = state;
@@ -73,7 +73,7 @@ export class StockSnapshot implements SnapshotCursor {
         return this.next(bytesMax);
       }
       case 'end': {
-        this.abandon();
+        this.#stop('over');
         const residual = this.#recount.residual();
         this.#state.miscounted = residual;
         invariant(
@@ -84,11 +84,17 @@ export class StockSnapshot implements SnapshotCursor {
       }
       case 'over':
         return undefined;
+      case 'abandoned':
+        throw new Error('a snapshot that was abandoned is not read to its end');
     }
   }
 
   abandon(): void {
-    this.#stage = 'over';
+    if (this.#stage !== 'over') this.#stop('abandoned');
+  }
+
+  #stop(stage: 'over' | 'abandoned'): void {
+    this.#stage = stage;
     if (this.#state.snapshotNumber === this.#number) this.#state.snapshot = undefined;
   }
 

@@ -344,12 +344,12 @@ describe('stock machine', () => {
     const first = machine.beginSnapshot();
     first.next(1);
     const second = chunksOf(machine.beginSnapshot());
-    expect(first.next(1)).toBeUndefined();
+    expect(() => first.next(1)).toThrow(/abandoned/);
     const third = machine.beginSnapshot();
     const restore = machine.beginRestore();
     for (const chunk of second) restore.add(chunk);
     restore.finish();
-    expect(third.next(1)).toBeUndefined();
+    expect(() => third.next(1)).toThrow(/abandoned/);
     expect(stateOf(machine)).toBe(stateOf(restoredFrom(second)));
   });
 });

@@ -40,12 +40,18 @@ export class CountingMachine implements StateMachine {
   /** A chunk for each ten commands. */
   beginSnapshot(): SnapshotCursor {
     const left = this.commands.map((name, place) => [name, this.stamps[place] ?? 0] as const);
+    let isOver = false;
+    let isAbandoned = false;
     return {
       next: () => {
-        const rows = left.splice(0, 10);
-        return rows.length === 0 ? undefined : new TextEncoder().encode(JSON.stringify(rows));
+        if (isAbandoned) throw new Error('abandoned');
+        if (isOver) return undefined;
+        isOver = left.length <= 10;
+        return new TextEncoder().encode(JSON.stringify(left.splice(0, 10)));
       },
-      abandon: () => void left.splice(0),
+      abandon: () => {
+        isAbandoned = true;
+      },
     };
   }
 

@@ -195,12 +195,22 @@ test('a malformed frame is dropped and logged', async () => {
   expect(cluster.life(leader).environment.fatalErrors).toEqual([]);
 });
 
+/** A snapshot every few entries, fetched piece by piece. */
+const tinySnapshots = { logEntriesMax: 6, keptEntries: 2, answerBytesMax: 200 };
+
 /** Random kills, power cuts, partitions, links that work one way and clocks that jump, under load: whoever was told a result was told the truth, for ever. */
 test('through a storm of faults, one history, and every answer is in it', async () => {
   let answers = 0;
+  let questions = 0;
   for (let seed = 1; seed <= 25; seed++) {
     const faults = { loss: 0.02, duplication: 0.02, latencyMsMax: 8, reorder: seed % 2 === 0 };
-    const cluster = await ReplicaCluster.open({ seed, observers: ['o1'], syncMs: 1, faults });
+    const cluster = await ReplicaCluster.open({
+      seed,
+      observers: ['o1'],
+      syncMs: 1,
+      faults,
+      replica: { snapshots: seed % 3 === 0 ? {} : tinySnapshots },
+    });
     const { random } = cluster;
     const told = new Map<string, number>();
     let submitted = 0;
@@ -246,6 +256,7 @@ test('through a storm of faults, one history, and every answer is in it', async 
         throw new Error(`seed ${seed}: ${name} was told ${count}, is ${counts.get(name)}`);
     }
     answers += told.size;
+    questions += cluster.network.delivered.get('ledger/snapshot') ?? 0;
     for (const [, { environment }] of cluster.running) expect(environment.fatalErrors).toEqual([]);
     // Clocks jumped, but what the machines were told of time is one history too, and never goes back.
     const [stamps = [], ...others] = cluster.running.map(([, { machine }]) => machine.stamps);
@@ -253,4 +264,5 @@ test('through a storm of faults, one history, and every answer is in it', async 
     for (const other of others) expect(other).toEqual(stamps);
   }
   expect(answers).toBeGreaterThan(25 * 20);
+  expect(questions, 'snapshots were fetched').toBeGreaterThan(50);
 }, 60_000);

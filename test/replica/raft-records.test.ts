@@ -8,6 +8,7 @@ import {
 } from '../../store/consensus/index.ts';
 import { operationsOf, readLog } from '../../store/ledger/raft-records.ts';
 import { decodeMessage, encodeMessage } from '../../store/ledger/replica-messages.ts';
+import { testEnvironment } from '../support/environment.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { integerBetween, seededRandom } from '../support/random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -19,13 +20,19 @@ const entry = (index: number, term: number, size: number): Entry => ({
   data: new Uint8Array(size).fill(index % 256),
 });
 
+/** No snapshot: the log is all there is. */
+const whole = {
+  snapshot: undefined,
+  log: testEnvironment({ clock: new VirtualClock(), random: () => 0 }).log,
+};
+
 const plain = (entries: readonly Entry[]): unknown => entries.map((one) => ({ ...one, data: [...one.data] }));
 
 test('what is read is what was written last, whatever was replaced on the way', async () => {
   for (let seed = 1; seed <= 50; seed++) {
     const random = seededRandom(seed);
     const disk = new MemoryDisk().open(new VirtualClock());
-    expect(await readLog(disk)).toEqual(emptyDisk);
+    expect(await readLog(disk, whole)).toEqual(emptyDisk);
     let log: Entry[] = [];
     for (let sequence = 1; sequence <= 20; sequence++) {
       const truncateFrom =
@@ -48,7 +55,7 @@ test('what is read is what was written last, whatever was replaced on the way', 
       };
       await disk.write(operationsOf(persist, log.length), { sync: true });
       log = [...kept, ...added];
-      const read = await readLog(disk);
+      const read = await readLog(disk, whole);
       expect(read.hardState).toEqual(persist.hardState);
       expect(plain(read.entries)).toEqual(plain(log));
     }
@@ -65,7 +72,7 @@ test('a log of many pages is read whole', async () => {
       sync: true,
     },
   );
-  expect((await readLog(disk)).entries).toHaveLength(2_500);
+  expect((await readLog(disk, whole)).entries).toHaveLength(2_500);
 });
 
 test('every message survives the wire, and what is cut short or bent does not get through', () => {
