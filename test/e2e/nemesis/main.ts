@@ -42,6 +42,13 @@ const last = first + Number(values.rounds) - 1;
 const schedule = rounds(seededRandom(seed), Number(values.faults));
 const recoveries: Recovery[] = [];
 let failed = 0;
+let running: Cluster | undefined;
+
+// Its processes would outlive this one.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    void (running?.stop() ?? Promise.resolve()).catch(() => {}).finally(() => process.exit(130));
+  });
 
 console.log(`rounds ${String(first)} to ${String(last)} of seed ${String(seed)}`);
 for (let number = 1; number <= last; number += 1) {
@@ -53,6 +60,7 @@ for (let number = 1; number <= last; number += 1) {
   };
   console.log(`\nround ${String(number)}`);
   const cluster = await Cluster.start({ products });
+  running = cluster;
   let violations: readonly string[];
   try {
     const options = { seed: seed + number, faults, buyers: Number(values.buyers), settleWithinMs };
