@@ -19,6 +19,7 @@ import type { FunctionSettings } from './orders/effects.ts';
 import { createStripeProvider } from './payments/stripe-provider.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
+import { FreeSpace, freeBytesOf } from './storage/free-space.ts';
 
 /**
  * Builds one node out of its parts and joins them, with `order-flow.ts` for what drives orders: these two are the
@@ -32,6 +33,8 @@ export interface RunningNode {
 }
 
 const START_TIMEOUT_MS = 60_000;
+/** The store reads all its files before it believes them: about a second per GiB, more on a slow disk. */
+const STORE_START_TIMEOUT_MS = 15 * 60_000;
 const STOP_TIMEOUT_MS = 5_000;
 const DRAIN_TIMEOUT_MS = 8_000;
 /** How long a starting node waits for what its peers have that it lacks; what is missing then comes while it serves. */
@@ -92,10 +95,25 @@ export async function startNode(
       ),
     (part) => part.close(),
   );
+  const storage = await lifecycle.start(
+    'disk space',
+    async () => {
+      const part = new FreeSpace(config.disk, {
+        environment,
+        measure: () => freeBytesOf(config.dataDirectory),
+      });
+      await part.start();
+      return part;
+    },
+    (part) => {
+      part.stop();
+    },
+  );
   const store = await lifecycle.start(
     'store',
     () => open(config, identity, environment, metrics.disk),
     (part) => part.close(),
+    { startTimeoutMs: STORE_START_TIMEOUT_MS },
   );
   void store.journal.opened().then(
     () => {
@@ -123,6 +141,7 @@ export async function startNode(
       functions,
       sor,
       randomKey: randomUUID,
+      storage,
       prepare: async () => {
         if (config.catalog === undefined || (await sor.productCount()) > 0) return;
         const products = await sor.fillCatalog(await loadCatalog(config.catalog));
@@ -138,6 +157,7 @@ export async function startNode(
     ledger: store.ledger,
     network: store,
     reconcilers,
+    storage,
     paymentBreaker: () => payments.breakerState,
     queues: () => [
       { name: 'orders', items: driver.active, capacity: config.orders.maxOpen },
@@ -176,6 +196,8 @@ export async function startNode(
   function readiness(): Readiness {
     const reasons: string[] = [];
     if (state.draining) reasons.push('the node is shutting down');
+    if (storage.isLow)
+      reasons.push(`the disk has less than ${String(storage.reserveBytes)} bytes left (disk.reserve)`);
     if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
     if (!state.caughtUp) reasons.push('the node is catching up with its peers');
     if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');

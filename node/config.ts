@@ -36,6 +36,10 @@ export interface NodeConfig {
   readonly zone: string;
   /** Absolute. */
   readonly dataDirectory: string;
+  readonly disk: {
+    /** Room on the data directory's file system that new orders may not take. */
+    readonly reserveBytes: number;
+  };
   /** Where the HTTP API listens. */
   readonly http: HostAndPort;
   /** Where the other members are listened for. */
@@ -182,6 +186,7 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
     node: document.node,
     zone: document.zone,
     dataDirectory: resolve(directory, document.data),
+    disk: { reserveBytes: document.disk.reserve },
     http: document.http,
     peers: document.peers,
     members: document.members.map(({ id, peerId, address, zone, voter, http }) => ({

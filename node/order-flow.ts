@@ -5,6 +5,7 @@ import type { FunctionSettings } from './orders/effects.ts';
 import type { FunctionHost } from './ports/functions.ts';
 import type { OrderService } from './ports/order-service.ts';
 import type { PaymentProvider } from './ports/payments.ts';
+import type { StorageState } from './ports/storage.ts';
 import type { SystemOfRecord } from './ports/system-of-record.ts';
 import {
   createReconcilers,
@@ -49,6 +50,8 @@ export interface OrderFlowDependencies {
   readonly sor: SystemOfRecord;
   /** Once before the first read of the system of record, such as filling an empty catalogue. */
   readonly prepare?: () => Promise<void>;
+  /** Without it there is always room on the disk. */
+  readonly storage?: Pick<StorageState, 'isLow'>;
   /** A name that nobody can guess or repeat. */
   readonly randomKey: () => string;
   readonly observer: { readonly orders: WorkflowObserver; readonly reconcilers?: ReconcilersObserver };
@@ -101,6 +104,7 @@ export async function startOrderFlow(
     observer: observer.orders,
     encode: encodeEvent,
     randomKey,
+    ...(dependencies.storage === undefined ? {} : { storage: dependencies.storage }),
   };
   const driver = new Driver({ self, settings }, flow);
   const { takeOverAfterMs, abandonAfterMs, openOrdersMax } = options;

@@ -55,7 +55,7 @@ export async function runCommand(args: readonly string[], context: CommandContex
       context.printError(error.message);
       return exitCodes.usage;
     }
-    if (error instanceof CommandError) {
+    if (error instanceof CommandError || isExpected(error)) {
       context.printError(`freehold ${command.name}: ${error.message}`);
       return exitCodes.failed;
     }
@@ -64,6 +64,12 @@ export async function runCommand(args: readonly string[], context: CommandContex
     );
     return exitCodes.failed;
   }
+}
+
+/** Expected failures carry a code and say what to do: a stack would only hide it. */
+function isExpected(error: unknown): error is Error {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false;
+  return error.code !== 'START_FAILED' || isExpected(error.cause);
 }
 
 function overview(): string {

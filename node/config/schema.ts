@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { defaultPorts } from './relations.ts';
-import { duration, hostAndPort, integer, port, text, unlessMissing, url } from './units.ts';
+import { duration, hostAndPort, integer, port, size, text, unlessMissing, url } from './units.ts';
 
 /**
  * What may stand in `freehold.yaml`, key by key, with its bounds and defaults. What depends on other files or
@@ -49,6 +49,7 @@ export const configSchema = section({
   node: nodeName,
   zone: nodeName.default('main'),
   data: path.default('data'),
+  disk: section({ reserve: size.prefault('512MB') }).prefault({}),
   http: section({
     host: text('must be a host').default('127.0.0.1'),
     port: httpPort.default(defaultPorts.http),

@@ -33,6 +33,21 @@ export function parseDuration(text: string): number | undefined {
   return Number(match[1]) * millisecondsPer[match[2] as keyof typeof millisecondsPer];
 }
 
+const bytesPer = { KB: 1_000, MB: 1_000_000, GB: 1_000_000_000, TB: 1_000_000_000_000 } as const;
+
+/** `512MB`, `2GB` to bytes; `0` needs no unit. */
+export const size = z
+  .union([z.string(), z.literal(0)], {
+    error: (issue) => unlessMissing(issue.input, 'must be a size with its unit, such as 512MB'),
+  })
+  .transform((text, context) => {
+    const match = /^(\d{1,6})(KB|MB|GB|TB)$/.exec(String(text));
+    if (match !== null) return Number(match[1]) * bytesPer[match[2] as keyof typeof bytesPer];
+    if (Number(text) === 0) return 0;
+    context.addIssue('must be a size with its unit (KB, MB, GB, TB), such as 512MB, or 0');
+    return z.NEVER;
+  });
+
 export function integer(min: number, max: number) {
   const expectation = `must be a whole number from ${String(min)} to ${String(max)}`;
   return z

@@ -59,6 +59,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
   QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
+  DISK_FULL: { status: 503, title: 'The node has too little room on its disk' },
   DRAINING: { status: 503, title: 'The node is about to stop' },
   LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot decide now' },
   CATALOG_UNAVAILABLE: { status: 503, title: 'The catalogue has not been read yet' },
@@ -158,6 +159,7 @@ export function problemOf(refusal: Refusal): Problem {
         refusal: { code: refusal.functionCode, status: refusal.status },
       });
     case 'QUORUM_UNAVAILABLE':
+    case 'DISK_FULL':
     case 'OVERLOADED':
     case 'DRAINING':
     case 'LEDGER_UNAVAILABLE':

@@ -1,7 +1,10 @@
 import type { Instruments } from './instruments.ts';
 import { DISK } from './names.ts';
+import type { CurrentSources } from './sources.ts';
 
-export function diskMetrics(instruments: Instruments) {
+export function diskMetrics(instruments: Instruments, sources: CurrentSources) {
+  instruments.gauge(DISK.freeBytes, () => sources().storage?.freeBytes);
+  instruments.gauge(DISK.reserveBytes, () => sources().storage?.reserveBytes);
   const duration = instruments.histogram(DISK.commitDuration);
   const batch = instruments.histogram(DISK.commitBatch);
   return {

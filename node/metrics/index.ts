@@ -37,7 +37,7 @@ export function createMetrics(options: { readonly self: string }) {
     http: httpMetrics(instruments),
     orders: orderMetrics(instruments, sources),
     ledger: ledgerMetrics(instruments, sources),
-    disk: diskMetrics(instruments),
+    disk: diskMetrics(instruments, sources),
     functions: functionMetrics(instruments),
     payments: paymentMetrics(instruments, sources),
     reconcilers: reconcilerMetrics(instruments, sources),

@@ -171,6 +171,16 @@ export const DISK = {
     COUNTS,
     'Writes that shared one group commit.',
   ),
+  freeBytes: define(
+    'freehold_disk_free_bytes',
+    'bytes',
+    'Room left on the file system of the data directory.',
+  ),
+  reserveBytes: define(
+    'freehold_disk_reserve_bytes',
+    'bytes',
+    'Room below which this node takes no new orders (disk.reserve).',
+  ),
 } as const;
 
 export const FUNCTIONS = {

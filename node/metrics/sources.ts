@@ -1,6 +1,7 @@
 import type { Journal } from '../../store/journal/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { Network } from '../../store/peers/port.ts';
+import type { StorageState } from '../ports/storage.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
 
 export type BreakerState = 'closed' | 'half-open' | 'open';
@@ -13,6 +14,7 @@ export interface MetricSources {
   readonly ledger: Pick<Ledger, 'status' | 'stocks' | 'conservationResidual'>;
   readonly network: Pick<Network, 'peers' | 'reachable'>;
   readonly reconcilers: Pick<Reconcilers, 'status'>;
+  readonly storage: StorageState;
   readonly paymentBreaker: () => BreakerState;
   readonly queues: () => readonly {
     readonly name: string;

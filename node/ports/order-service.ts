@@ -31,6 +31,7 @@ export type Refusal =
         | 'QUORUM_UNAVAILABLE'
         | 'OVERLOADED'
         | 'DRAINING'
+        | 'DISK_FULL'
         | 'LEDGER_UNAVAILABLE'
         | 'CATALOG_UNAVAILABLE'
         | 'FUNCTION_FAILED';

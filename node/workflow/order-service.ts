@@ -7,6 +7,7 @@ import type { FoldedOrder } from '../orders/fold.ts';
 import { fingerprintOf, orderIdOf } from '../orders/identity.ts';
 import type { Order, OrderState } from '../orders/order.ts';
 import type { FunctionHost } from '../ports/functions.ts';
+import type { StorageState } from '../ports/storage.ts';
 import type { Answer, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
 import type { Driver } from './driver.ts';
 import { positionId, type OrderLog } from './order-log.ts';
@@ -43,6 +44,8 @@ export interface OrderServiceDependencies {
   readonly encode: (event: OrderEvent) => Uint8Array;
   /** A name that nobody can guess or repeat. */
   readonly randomKey: () => string;
+  /** Without it there is always room. */
+  readonly storage?: Pick<StorageState, 'isLow'>;
 }
 
 type Placed = Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>;
@@ -142,6 +145,10 @@ export function createOrderService(
     if (existing !== undefined) return replay(existing, fingerprint);
     if (draining)
       return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
+    // Orders that are here go on, and need what is left.
+    if (dependencies.storage?.isLow === true) {
+      return unavailable('DISK_FULL', 'this node runs out of disk; another one may take the order', 10);
+    }
     if (driver.active + placing.size > options.openOrdersMax) {
       return unavailable(
         'OVERLOADED',
@@ -330,7 +337,7 @@ function refuse(refusal: Refusal): { readonly ok: false; readonly refusal: Refus
 }
 
 function unavailable(
-  code: 'QUORUM_UNAVAILABLE' | 'OVERLOADED' | 'DRAINING' | 'LEDGER_UNAVAILABLE',
+  code: 'QUORUM_UNAVAILABLE' | 'OVERLOADED' | 'DISK_FULL' | 'DRAINING' | 'LEDGER_UNAVAILABLE',
   detail: string,
   retryAfterSeconds: number,
 ): { readonly ok: false; readonly refusal: Refusal } {

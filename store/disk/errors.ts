@@ -10,7 +10,9 @@ export type DiskErrorCode =
   | 'DISK_CORRUPT'
   /** The directory was written by a version of the program that this one does not know. */
   | 'DISK_FORMAT_UNKNOWN'
-  /** The operating system refused to read or write: full, read-only, no permission, broken. */
+  /** No room, or no quota, for what has to be written. */
+  | 'DISK_FULL'
+  /** The operating system refused to read or write: read-only, no permission, broken. */
   | 'DISK_IO'
   | 'DISK_CLOSED';
 
@@ -47,6 +49,14 @@ export function toDiskError(error: unknown, directory: string): DiskError {
   if (error instanceof DiskError) return error;
   const { code, text } = deepestCause(error);
   const options = { cause: error };
+  if (code === 'ENOSPC' || code === 'EDQUOT' || /No space left|quota exceeded/i.test(text)) {
+    return new DiskError(
+      'DISK_FULL',
+      directory,
+      `${directory} has no room for what has to be written (${text}); make room and start again, nothing is lost`,
+      options,
+    );
+  }
   switch (code) {
     case 'LEVEL_LOCKED':
       return new DiskError(
@@ -64,7 +74,7 @@ export function toDiskError(error: unknown, directory: string): DiskError {
       return new DiskError(
         'DISK_IO',
         directory,
-        `cannot read or write ${directory} (${text}); check free space, permissions and the device`,
+        `cannot read or write ${directory} (${text}); check that it exists, who owns it and what the device says`,
         options,
       );
   }

@@ -24,6 +24,7 @@ const PLACING: Readonly<
   ],
   IDEMPOTENCY_KEY_REUSED: [{ code: 'IDEMPOTENCY_KEY_REUSED', detail }, 422, {}],
   QUORUM_UNAVAILABLE: [{ code: 'QUORUM_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
+  DISK_FULL: [{ code: 'DISK_FULL', detail, retryAfterSeconds: 2 }, 503, {}],
   OVERLOADED: [{ code: 'OVERLOADED', detail, retryAfterSeconds: 2 }, 503, {}],
   DRAINING: [{ code: 'DRAINING', detail, retryAfterSeconds: 2 }, 503, {}],
   LEDGER_UNAVAILABLE: [{ code: 'LEDGER_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],

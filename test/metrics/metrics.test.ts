@@ -168,6 +168,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
       },
     ],
   },
+  storage: { freeBytes: 700, reserveBytes: 500, isLow: false },
   paymentBreaker: () => 'open',
   queues: () => [{ name: 'payments', items: 7, capacity: 100 }],
   sendQueues: () => ({ n2: { fast: 300, bulk: 0 } }),
@@ -183,6 +184,8 @@ describe('gauges', () => {
     const first = await scrape(metrics);
     const gauges: readonly (readonly [string, Record<string, string>, number])[] = [
       ['freehold_open_orders', {}, 4],
+      ['freehold_disk_free_bytes', {}, 700],
+      ['freehold_disk_reserve_bytes', {}, 500],
       ['freehold_journal_position_entries', { origin: 'n2' }, 9],
       ['freehold_journal_peer_lag_entries', { peer: 'n2' }, 2],
       ['freehold_ledger_term', {}, 7],

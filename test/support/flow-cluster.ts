@@ -40,6 +40,8 @@ export class FlowCluster {
   readonly payments = paymentDouble();
   readonly disks: ReadonlyMap<string, MemoryDisk>;
   readonly nodes = new Map<string, FlowNode>();
+  /** Nodes whose disk has too little room. */
+  readonly low = new Set<string>();
   readonly #random: Random;
   readonly #ledger: Ledger;
 
@@ -109,6 +111,7 @@ export class FlowCluster {
       observer: silentObserver,
       encode: encodeEvent,
       randomKey: () => `random-${this.#random()}`,
+      storage: storageOf(() => this.low.has(id)),
     };
     const settings = { capture: 'after-reserve', holdTtlMs: 60_000 } as const;
     const driver = new Driver({ self: id, settings }, flow);
@@ -184,3 +187,11 @@ const silentObserver: WorkflowObserver = {
   takenOver: () => undefined,
   registered: () => undefined,
 };
+
+function storageOf(isLow: () => boolean): { readonly isLow: boolean } {
+  return {
+    get isLow() {
+      return isLow();
+    },
+  };
+}

@@ -291,6 +291,23 @@ describe('the order flow on three nodes', () => {
     }
   });
 
+  it('takes no new order where the disk runs out of room, and brings those it has to their end', async () => {
+    const world = await cluster(12);
+    const { service } = world.node('n1');
+    const placed = service.place(world.order('before'));
+    await world.clock.resolve(placed, { withinMs: 5_000 });
+    world.low.add('n1');
+    const refused = await world.clock.resolve(service.place(world.order('after')), { withinMs: 5_000 });
+    expect(refused).toMatchObject({ ok: false, refusal: { code: 'DISK_FULL', retryAfterSeconds: 10 } });
+    // A known key is answered, and another node takes what this one refused.
+    const again = await world.clock.resolve(service.place(world.order('before')), { withinMs: 5_000 });
+    expect(again).toMatchObject({ ok: true, value: { replayed: true } });
+    const elsewhere = world.node('n2').service.place(world.order('after'));
+    expect(await world.clock.resolve(elsewhere, { withinMs: 5_000 })).toMatchObject({ ok: true });
+    await audit(world, [orderIdOf('before'), orderIdOf('after')], 30_000);
+    expect((await world.node('n1').views.get(orderIdOf('before')))?.order.outcome).toBe('fulfilled');
+  });
+
   it('refuses nobody for what another request with the same key asked for', async () => {
     const world = await cluster(10);
     const { service } = world.node('n1');

@@ -73,6 +73,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'REFUSED_BY_FUNCTION',
               'QUORUM_UNAVAILABLE',
               'OVERLOADED',
+              'DISK_FULL',
               'DRAINING',
               'LEDGER_UNAVAILABLE',
               'CATALOG_UNAVAILABLE',
