@@ -5,6 +5,7 @@ import type { Effect, FunctionSettings, OrderInput, TriggerFact } from '../order
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { OrderEffect } from '../orders/transitions.ts';
 import { FunctionError, type Decision, type FunctionHost } from '../ports/functions.ts';
+import type { Horizon } from '../ports/retention.ts';
 import { backoffMs } from './backoff.ts';
 import type { OrderLog } from './order-log.ts';
 import { endWithout, perform, type PerformDependencies, type Performed } from './perform.ts';
@@ -19,6 +20,8 @@ import type { Views, WorkflowObserver } from './ports.ts';
  * W3  The provider is asked for money only once the intention is on this node's disk.
  * W4  A step that fails changes nothing and is tried again, for as long as the order is open and at home here.
  * W5  The ledger owns how an order ends, so its last fact needs no more than this disk before it is told.
+ * W6  Nothing is done for any order while this node may have missed that it was forgotten: money would be asked for
+ *     before the ledger could say so (node/retention).
  */
 
 export interface DriverOptions {
@@ -32,6 +35,8 @@ export interface DriverDependencies extends PerformDependencies {
   readonly views: Pick<Views, 'get' | 'peek'>;
   readonly log: OrderLog;
   readonly observer: WorkflowObserver;
+  /** Without it nothing is ever forgotten. */
+  readonly retention?: Pick<Horizon, 'isCurrent' | 'doubt'>;
 }
 
 /** One look at an order: whether to go on at once, wait, or stop. */
@@ -137,7 +142,10 @@ export class Driver {
   }
 
   async #step(orderId: string): Promise<StepResult> {
-    const { views, environment } = this.#dependencies;
+    const { views, environment, retention } = this.#dependencies;
+    if (retention?.isCurrent() === false) {
+      return retry('soon', 'HORIZON_UNKNOWN', 'the ledger has not said yet which orders are forgotten');
+    }
     const folded = views.peek(orderId) ?? (await views.get(orderId));
     if (folded?.trigger === undefined || folded.order.home !== this.#options.self) return { kind: 'done' };
     const decided = await this.#decide(folded, folded.trigger);
@@ -213,7 +221,17 @@ export class Driver {
           'order cannot go on by itself',
         );
         return retry('later', performed.code, performed.detail);
+      case 'forgotten':
+        return this.#forgotten(folded);
     }
+  }
+
+  /** This node has missed how it ended. It leaves with all that are behind the horizon, once that is known here. */
+  #forgotten(folded: FoldedOrder): StepResult {
+    const { environment, retention } = this.#dependencies;
+    environment.log.warn({ orderId: folded.order.id }, 'an order that is open here ended elsewhere long ago');
+    retention?.doubt();
+    return { kind: 'done' };
   }
 
   async #record(
@@ -252,6 +270,7 @@ export class Driver {
     const ending = { type: 'failed', data: { code: 'ABANDONED' } } as const;
     const performed = await endWithout(folded.order, 'abandoned', ending, this.#dependencies.ledger);
     if (performed.kind === 'facts') await this.#record(folded, performed.facts, {});
+    if (performed.kind === 'forgotten') this.#forgotten(folded);
   }
 
   #sleep(loop: Loop, delayMs: number): Promise<void> {

@@ -21,7 +21,9 @@ export type Performed =
   /** Not known yet: ask again. */
   | { readonly kind: 'again'; readonly code: string; readonly afterMs?: number }
   /** This can not go on by itself: seen by an operator, tried again at long intervals. */
-  | { readonly kind: 'park'; readonly code: string; readonly detail: string };
+  | { readonly kind: 'park'; readonly code: string; readonly detail: string }
+  /** It ended so long ago that the ledger knows it no more: whatever this node missed, nothing is left to do. */
+  | { readonly kind: 'forgotten' };
 
 export interface PerformDependencies {
   readonly clock: Clock;
@@ -90,7 +92,7 @@ export async function perform(
       case 'conflict':
         return fact({ type: 'outOfStock', data: { code: 'HOLD_CONFLICT' } });
       case 'forgotten':
-        return forgotten();
+        return { kind: 'forgotten' };
     }
   }
 
@@ -106,7 +108,7 @@ export async function perform(
       case 'absent':
         return fact({ type: 'holdLost', data: { code: 'HOLD_ABSENT' } });
       case 'forgotten':
-        return forgotten();
+        return { kind: 'forgotten' };
     }
   }
 
@@ -116,7 +118,7 @@ export async function perform(
       ...reference,
       reason: order.cancelRequested ? 'cancelled' : 'refunded',
     });
-    if (closed.kind === 'forgotten') return forgotten();
+    if (closed.kind === 'forgotten') return { kind: 'forgotten' };
     if (closed.kind === 'committed') {
       // Another home got there first: the goods are sold, so the money stays.
       return order.payment.status === 'captured'
@@ -147,7 +149,7 @@ export async function endWithout(
   ledger: Pick<Ledger, 'release'>,
 ): Promise<Performed> {
   const closed = await ledger.release({ orderId: order.id, createdAt: order.createdAt, reason });
-  if (closed.kind === 'forgotten') return forgotten();
+  if (closed.kind === 'forgotten') return { kind: 'forgotten' };
   if (closed.kind === 'committed') return park('LEDGER_DISAGREES', `${reason}, but its goods are sold`);
   if (closed.reason === reason) return fact(ending);
   return { kind: 'facts', facts: ENDINGS[closed.reason] };
@@ -207,11 +209,6 @@ function notYet(answer: PaymentAnswer, operation: string): Performed {
     default:
       return park('PAYMENT_UNEXPECTED', `${operation}: the payment is ${answer.kind}`);
   }
-}
-
-/** It ended so long ago that the ledger knows it no more: whatever this node missed, nothing is left to do. */
-function forgotten(): Performed {
-  return park('ORDER_FORGOTTEN', 'it was created before the horizon, and the ledger has no record of it');
 }
 
 function codeOf(reason: ReleaseReason): string {

@@ -11,6 +11,8 @@ import { proposeRegistration, type ClaimSurvey } from './registration.ts';
  * S1  A registration that was answered `201` is the one that is settled on: a majority holds its claim, so a
  *     survey of a majority meets it, and the ledger keeps the first registration proposed to it.
  * S2  A node that does not reach a majority of the voters settles nothing.
+ * S3  A deferred order is either taken up, because its client came back, or abandoned, and never both: whoever does
+ *     the one or the other first puts its claim to the ledger, where the first one stands.
  *
  * Limit: with five voters, two of them unreachable and two registrations of the same key with *different* bodies
  * in flight when a home died, the survey may be a tie; then the ledger's choice stands, whichever was answered.
@@ -25,7 +27,11 @@ export interface SettlementDependencies {
   readonly membership: Membership;
 }
 
-export type Settled = 'home' | 'unsettled';
+/** `forgotten`: it ended so long ago that the ledger knows it no more. */
+export type Settled = 'home' | 'unsettled' | 'forgotten';
+
+/** What stands in the ledger in place of a registration, once an order is given up. */
+const ABANDONED = 'abandoned';
 
 /** Rejects with LedgerError or JournalError when no majority answers. */
 export async function becomeHome(
@@ -41,7 +47,9 @@ export async function becomeHome(
     const proposal = proposeRegistration(survey, registration);
     const { createdAt } = folded.order;
     const claimed = await ledger.claim({ orderId, createdAt, registration: proposal ?? registration });
-    if (claimed.kind === 'forgotten') return 'unsettled';
+    if (claimed.kind === 'forgotten') return 'forgotten';
+    // S3. It is about to end without having begun, and its client will be told that.
+    if (claimed.registration === ABANDONED) return 'unsettled';
     ({ registration } = claimed);
   }
   await log.appendTo(
@@ -56,11 +64,33 @@ export async function becomeHome(
 }
 
 /**
+ * What becomes of a deferred order whose client did not come back in time. `abandon`: nobody will ever take it up.
+ * `resume`: somebody has begun to, for its client, and did not get far. `wait`: it is not known.
+ */
+export type Forsaken = 'abandon' | 'resume' | 'wait' | 'forgotten';
+
+/** S3. Rejects with LedgerError or JournalError when no majority answers. */
+export async function forsake(
+  orderId: string,
+  dependencies: Pick<SettlementDependencies, 'journal' | 'ledger' | 'membership'> & {
+    readonly views: Pick<Views, 'get' | 'events'>;
+  },
+): Promise<Forsaken> {
+  if (!(await isForsaken(orderId, dependencies))) return 'wait';
+  const folded = await dependencies.views.get(orderId);
+  if (folded === undefined) return 'wait';
+  const { createdAt } = folded.order;
+  const claimed = await dependencies.ledger.claim({ orderId, createdAt, registration: ABANDONED });
+  if (claimed.kind === 'forgotten') return 'forgotten';
+  return claimed.registration === ABANDONED ? 'abandon' : 'resume';
+}
+
+/**
  * Whether no client can have been told `201` for this deferred order: every registration that a majority holds a
  * claim for is known here, and all that are known here are deferred or withdrawn. Another one's events may be on
  * their way, when this node comes back after a while.
  */
-export async function isForsaken(
+async function isForsaken(
   orderId: string,
   {
     journal,

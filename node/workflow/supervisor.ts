@@ -2,10 +2,11 @@ import type { Cancel, Environment } from '../../store/environment.ts';
 import { JournalError } from '../../store/journal/port.ts';
 import { LedgerError } from '../../store/ledger/port.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
+import type { Horizon } from '../ports/retention.ts';
 import type { Driver } from './driver.ts';
 import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { rendezvous } from './responsibility.ts';
-import { becomeHome, isForsaken, type SettlementDependencies } from './settlement.ts';
+import { becomeHome, forsake, type SettlementDependencies } from './settlement.ts';
 
 /**
  * Sees to it that every open order has a node that drives it. The one place where orders change their home, so
@@ -14,6 +15,7 @@ import { becomeHome, isForsaken, type SettlementDependencies } from './settlemen
  * H1  A wrong suspicion costs duplicate work, never a duplicate result: every decision has its owner elsewhere.
  * H2  A node that reaches no majority takes nothing over.
  * H3  An order that this node is registering just now is left to the request that does so.
+ * H4  A node that may have missed that orders were forgotten touches none (W6).
  */
 export interface SupervisorOptions {
   /** How long a member must be unreachable before its orders are taken over. */
@@ -31,6 +33,8 @@ export interface SupervisorDependencies extends SettlementDependencies {
   readonly membership: Membership;
   readonly driver: Driver;
   readonly observer: Pick<WorkflowObserver, 'takenOver'>;
+  /** Without it nothing is ever forgotten. */
+  readonly retention?: Pick<Horizon, 'isCurrent' | 'doubt'>;
 }
 
 export class Supervisor {
@@ -89,7 +93,9 @@ export class Supervisor {
     if (this.#settling.has(orderId)) return false;
     this.#settling.add(orderId);
     try {
-      if ((await becomeHome(orderId, this.#dependencies)) === 'unsettled') return false;
+      const settled = await becomeHome(orderId, this.#dependencies);
+      if (settled === 'forgotten') this.#dependencies.retention?.doubt();
+      if (settled !== 'home') return false;
       this.#dependencies.driver.drive(orderId);
       return true;
     } catch (error) {
@@ -115,7 +121,7 @@ export class Supervisor {
   #sweep(): void {
     const { views, membership, driver, environment, observer } = this.#dependencies;
     const alive = this.#alive();
-    if (!this.#quorumReachable()) return;
+    if (!this.#quorumReachable() || this.#dependencies.retention?.isCurrent() === false) return;
     for (const orderId of views.open()) {
       const folded = views.peek(orderId);
       if (folded === undefined || this.#registering.has(orderId) || driver.isDriving(orderId)) continue;
@@ -143,10 +149,20 @@ export class Supervisor {
     if (environment.clock.now() - folded.order.createdAt < this.#options.abandonAfterMs) return;
     if (this.#settling.has(orderId)) return;
     this.#settling.add(orderId);
-    void isForsaken(orderId, this.#dependencies)
-      .then((forsaken) => (forsaken ? driver.abandon(folded) : undefined))
+    void forsake(orderId, this.#dependencies)
+      .then((forsaken) => {
+        if (forsaken === 'abandon') return driver.abandon(folded);
+        if (forsaken === 'forgotten') this.#dependencies.retention?.doubt();
+        return forsaken === 'resume' ? this.#resume(orderId) : undefined;
+      })
       .catch((error: unknown) => environment.log.warn({ orderId, error }, 'abandoning failed'))
       .finally(() => this.#settling.delete(orderId));
+  }
+
+  /** Somebody began to take it up for its client, and died before anybody could know. */
+  async #resume(orderId: string): Promise<void> {
+    this.#dependencies.observer.takenOver();
+    if ((await becomeHome(orderId, this.#dependencies)) === 'home') this.#dependencies.driver.drive(orderId);
   }
 
   /** Members that are reachable, or have not been away for long; this node included. */
