@@ -328,6 +328,8 @@ export class OrderViews {
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#flushing.then(work);
     this.#flushing = done.then(() => undefined);
+    // Whoever asked for the work hears of it; after it nothing is written any more, for what it took is lost.
+    this.#flushing.catch(() => undefined);
     return done;
   }
 
