@@ -17,6 +17,7 @@ import { invariant, type Log } from '../environment.ts';
 import { openCommitNumber, commitNumberKey, putCommitNumber } from './commit-number.ts';
 import { damaged, toDiskError, type DiskError } from './errors.ts';
 import { readFormat, writeFormat } from './format-file.ts';
+import { isLevelDbInUse } from './leveldb/lock-probe.ts';
 import { lockDirectory } from './lock-file.ts';
 import type { Disk, Operation, Range, Row } from './port.ts';
 import { prepare } from './prepare.ts';
@@ -58,7 +59,9 @@ export async function openLevelDisk(
   };
   try {
     await mkdir(directory, { recursive: true });
-    const lock = await lockDirectory(directory);
+    const lock = await lockDirectory(directory, {
+      isInUse: () => isLevelDbInUse(join(directory, 'leveldb')),
+    });
     closing.push(() => lock.release());
     return await openLocked(options, { log, closing, closeAll });
   } catch (error) {

@@ -1,14 +1,20 @@
 /**
  * The lock on a data directory: a file that names the process which holds it.
  *
- * LevelDB has a lock of its own, but it does not say who holds it, and a failed second open inside one process
- * can lose it. This one is asked first; LevelDB's stays as the second barrier, for processes that cannot see
- * each other's ids, such as two containers on one volume.
+ * LevelDB has a lock of its own, but it does not say who holds it, a failed second open inside one process can lose it,
+ * and this program looks at the files, and may shorten a log, before LevelDB opens. So this lock is asked first, and
+ * LevelDB's is asked too (`isInUse`) before anything is touched: it knows processes that cannot be seen from here,
+ * such as those of another container on the same volume.
  *
  * A process id alone does not name a process: ids are reused, and in a container every life of the program may
  * be id 1. Where the system tells when a process started, that is part of the name.
+ *
+ * 1. The file appears with its content: an empty or garbled one is nobody's.
+ * 2. Only who has looked at a holder and found it dead takes its file away, and that file only.
+ * 3. What cannot be read is not taken for free.
  */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DiskError } from './errors.ts';
 
@@ -26,45 +32,103 @@ export interface DirectoryLock {
   release(): Promise<void>;
 }
 
-/** Takes the lock or throws DiskError DISK_LOCKED, naming the holder. A dead holder's lock is taken over. */
-export async function lockDirectory(directory: string): Promise<DirectoryLock> {
+/**
+ * Takes the lock or throws DiskError DISK_LOCKED, naming the holder. A dead holder's lock is taken over.
+ * `isInUse` tells whether LevelDB's own lock is held; it is asked only when no other part of this process holds ours.
+ */
+export async function lockDirectory(
+  directory: string,
+  { isInUse }: { readonly isInUse: () => Promise<boolean> },
+): Promise<DirectoryLock> {
   const path = join(directory, fileName);
+  const own = `${path}.${randomUUID()}`;
   const startedAt = await processStartedAt(process.pid);
-  const self: Holder = startedAt === undefined ? { pid: process.pid } : { pid: process.pid, startedAt };
-  for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    try {
-      await writeFile(path, JSON.stringify(self), { flag: 'wx' });
-      return { release: () => rm(path, { force: true }) };
-    } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error;
+  const content = JSON.stringify({
+    pid: process.pid,
+    ...(startedAt === undefined ? {} : { startedAt }),
+  } satisfies Holder);
+  await writeFile(own, content);
+  try {
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const found = await readIfAny(path);
+      const holder = found === undefined ? undefined : holderIn(found);
+      if (holder !== undefined && (await isAlive(holder))) {
+        throw held(
+          directory,
+          holder.pid === process.pid ? 'by this very process' : `by process ${holder.pid}`,
+        );
+      }
+      if (await isInUse()) throw held(directory, 'by a process that cannot be seen from here');
+      if (found !== undefined) await takeAway(path, found);
+      if (await linked(own, path)) return { release: () => release(path, content) };
     }
-    const holder = await readHolder(path);
-    if (holder !== undefined && (await isAlive(holder))) {
-      const who = holder.pid === process.pid ? 'by this very process' : `by process ${holder.pid}`;
-      throw new DiskError(
-        'DISK_LOCKED',
-        directory,
-        `${directory} is held ${who}; stop it, or give this node a data directory of its own`,
-      );
-    }
-    await rm(path, { force: true });
+    throw held(directory, 'by one of several processes that want it at once');
+  } finally {
+    await rm(own, { force: true });
   }
-  throw new DiskError('DISK_LOCKED', directory, `${directory} is being opened by several processes at once`);
 }
 
-/** An empty or garbled file is what a crash between creating and writing leaves: nobody holds it. */
-async function readHolder(path: string): Promise<Holder | undefined> {
+function held(directory: string, who: string): DiskError {
+  return new DiskError(
+    'DISK_LOCKED',
+    directory,
+    `${directory} is held ${who}; stop it, or give this node a data directory of its own`,
+  );
+}
+
+/** Takes the file away if it still says `content`; a rival may have replaced it meanwhile, and keeps his. */
+async function takeAway(path: string, content: string): Promise<void> {
+  const aside = `${path}.${randomUUID()}`;
   try {
-    const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (typeof value !== 'object' || value === null || !('pid' in value)) return undefined;
-    if (typeof value.pid !== 'number' || !Number.isInteger(value.pid) || value.pid <= 0) return undefined;
-    if ('startedAt' in value && typeof value.startedAt === 'string') {
-      return { pid: value.pid, startedAt: value.startedAt };
-    }
-    return { pid: value.pid };
+    await rename(path, aside);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return;
+    throw error;
+  }
+  try {
+    if ((await readFile(aside, 'utf8')) !== content) await linked(aside, path);
+  } finally {
+    await rm(aside, { force: true });
+  }
+}
+
+async function release(path: string, content: string): Promise<void> {
+  if ((await readIfAny(path)) === content) await rm(path, { force: true });
+}
+
+/** False when there is a file already. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+async function readIfAny(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function holderIn(content: string): Holder | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
   } catch {
     return undefined;
   }
+  if (typeof value !== 'object' || value === null || !('pid' in value)) return undefined;
+  if (typeof value.pid !== 'number' || !Number.isInteger(value.pid) || value.pid <= 0) return undefined;
+  if ('startedAt' in value && typeof value.startedAt === 'string') {
+    return { pid: value.pid, startedAt: value.startedAt };
+  }
+  return { pid: value.pid };
 }
 
 async function isAlive(holder: Holder): Promise<boolean> {

@@ -50,11 +50,20 @@ export async function loadOrCreateIdentity(dataDirectory: string): Promise<Ident
   try {
     const identity = privateKeyFromProtobuf(bytes);
     if (identity.type !== 'Ed25519') throw new Error(`an ${identity.type} key, not an Ed25519 one`);
+    await checkHalves(identity);
     await chmod(path, ownerOnly);
     return identity;
   } catch (error) {
     throw new IdentityError(path, error);
   }
+}
+
+/** A flipped bit in the secret half leaves the peer id as it is; but nobody would believe what it signs. */
+async function checkHalves(identity: Identity): Promise<void> {
+  const message = Buffer.from('freehold');
+  const signature = await identity.sign(message);
+  if (!(await identity.publicKey.verify(message, signature)))
+    throw new Error('its halves do not belong together');
 }
 
 /** The name by which other members know the holder of `identity`. */

@@ -1,4 +1,4 @@
-/** A file system of 24 MB that fills up for real. Mounting one takes privileges: elsewhere this is skipped. */
+/** A file system of its own, which fills up, or turns read-only, for real. Mounting one takes privileges: elsewhere this is skipped. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ const seededBytes = (): (() => number) => {
   return () => Math.floor(random() * 256);
 };
 
-describe('a full file system', () => {
+describe('a file system', () => {
   let mountPoint: string;
   let unmountable: string | undefined;
   beforeAll(async () => {
@@ -33,7 +33,7 @@ describe('a full file system', () => {
     await rm(mountPoint, { recursive: true });
   });
 
-  test('ends the node with a clear word, keeps it from starting, and costs nothing that was acknowledged', async (context) => {
+  test('that is full ends the node with a clear word, keeps it from starting, and costs nothing that was acknowledged', async (context) => {
     context.skip(unmountable !== undefined, `no file system can be mounted here: ${unmountable ?? ''}`);
     const directory = join(mountPoint, 'data');
     const environment = testEnvironment({ clock: new VirtualClock(), random: () => 0 });
@@ -78,5 +78,13 @@ describe('a full file system', () => {
     }
     await again.write([{ kind: 'put', key: key(0), value: value(0) }], { sync: true });
     await again.close();
+
+    await run('mount', ['-o', 'remount,ro', mountPoint]);
+    await expect(open()).rejects.toMatchObject({
+      code: 'DISK_IO',
+      message: expect.stringContaining('EROFS'),
+    });
+    await run('mount', ['-o', 'remount,rw', mountPoint]);
+    await (await open()).close();
   }, 30_000);
 });

@@ -48,7 +48,7 @@ describe('a data directory of layout 1', () => {
       expect(journal.positions.get('n1')).toBe(2);
       expect(journal.damaged).toEqual([]);
       expect(journal.whole).toBe(true);
-      expect(await readLog(disk)).toMatchObject({
+      expect(await readLog(disk, { snapshot: undefined, log })).toMatchObject({
         hardState: { term: 3, votedFor: 'n2', commitIndex: 1, recovering: false },
         entries: [{ kind: 'noop', index: 1, term: 3 }],
       });

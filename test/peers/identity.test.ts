@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loadOrCreateIdentity, peerIdOf } from '../../store/peers/identity.ts';
+import { IdentityError, loadOrCreateIdentity, peerIdOf } from '../../store/peers/identity.ts';
 import { multiaddrOf } from '../../store/peers/members.ts';
 
 describe('an identity', () => {
@@ -28,6 +28,25 @@ describe('an identity', () => {
     await writeFile(file, 'nonsense');
     await expect(load()).rejects.toMatchObject({ code: 'IDENTITY_UNREADABLE' });
     expect(await readFile(file, 'utf8')).toBe('nonsense');
+  });
+
+  test('with any flipped bit is refused, or still the same', async () => {
+    const peerId = peerIdOf(await load());
+    const intact = await readFile(file);
+    const outcomes = new Map<string, number>();
+    for (let bit = 0; bit < intact.length * 8; bit++) {
+      const flipped = Buffer.from(intact);
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      await writeFile(file, flipped);
+      const outcome = await load().then(
+        (identity) => (peerIdOf(identity) === peerId ? 'the same' : 'another'),
+        (error: unknown) => (error instanceof IdentityError ? error.code : String(error)),
+      );
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }
+    expect([...outcomes.keys()].toSorted()).toEqual(['IDENTITY_UNREADABLE', 'the same']);
+    // Both halves of the key, and most of what frames them.
+    expect(outcomes.get('IDENTITY_UNREADABLE')).toBeGreaterThan(512);
   });
 });
 
