@@ -53,18 +53,29 @@ let proxy: PeerProxy;
 let n2: Listener;
 let n3: Listener;
 let dialed: Side[];
+let peerPorts: Record<'n1' | 'n2' | 'n3', number>;
+/** Who dials n2, as far as the proxy can tell. */
+let dialer: string | undefined;
 
 beforeEach(async () => {
   n2 = new Listener();
   n3 = new Listener();
   dialed = [];
   faults = new LinkFaults({ nodes: ['n1', 'n2', 'n3'] });
+  peerPorts = { n1: await freePort(), n2: await freePort(), n3: await freePort() };
   const nodes = [
-    { name: 'n1', peerPort: 1 },
-    { name: 'n2', peerPort: await n2.listen() },
-    { name: 'n3', peerPort: await n3.listen() },
+    { name: 'n1', peerPort: peerPorts.n1, listenPort: 1 },
+    { name: 'n2', peerPort: peerPorts.n2, listenPort: await n2.listen() },
+    { name: 'n3', peerPort: peerPorts.n3, listenPort: await n3.listen() },
   ];
-  proxy = await PeerProxy.open({ host, nodes }, { faults });
+  dialer = 'n1';
+  proxy = await PeerProxy.open(
+    { host, nodes },
+    {
+      faults,
+      whoDialed: (_fromPort, toPort) => (toPort === peerPorts.n2 ? dialer : 'n1'),
+    },
+  );
 });
 afterEach(() => {
   proxy.close();
@@ -75,14 +86,22 @@ afterEach(() => {
   }
 });
 
+async function freePort(): Promise<number> {
+  const server = createServer().listen({ host, port: 0 });
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
 function change(act: (faults: LinkFaults) => void): void {
   act(faults);
   proxy.update();
 }
 
 async function dial(to: 'n2' | 'n3'): Promise<Side> {
-  const port = Number(proxy.addressOf('n1', to).split(':')[1]);
-  const side = new Side(createConnection({ host, port, allowHalfOpen: true }));
+  const side = new Side(createConnection({ host, port: peerPorts[to], allowHalfOpen: true }));
   dialed.push(side);
   await once(side.socket, 'connect');
   return side;
@@ -269,6 +288,24 @@ describe('over a cut link', () => {
       ['n1 → n2', 'cut'],
       ['n2 → n1', 'cut'],
     ]);
+  });
+});
+
+describe('a dialer', () => {
+  it('that cannot be told has the faults of all that it may be (X4)', async () => {
+    dialer = undefined;
+    change((links) => {
+      links.partition('n2', { other: 'n3' });
+    });
+    await dial('n2');
+    await meanwhile();
+    expect(n2.accepted).toHaveLength(0);
+    change((links) => {
+      links.heal();
+    });
+    await eventually(withinMs, () => {
+      expect(n2.accepted).toHaveLength(1);
+    });
   });
 });
 

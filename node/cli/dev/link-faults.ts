@@ -58,6 +58,14 @@ export class LinkFaults {
   }
 }
 
+/** Whichever of several links it may be. */
+export function worstOf(states: readonly LinkState[]): LinkState {
+  return {
+    cut: states.some(({ cut }) => cut),
+    delayMs: Math.max(0, ...states.map(({ delayMs }) => delayMs)),
+  };
+}
+
 const arrow = ' → ';
 
 function linkName(from: string, to: string): string {

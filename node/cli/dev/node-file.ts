@@ -11,8 +11,6 @@ export interface NodeFileInput {
   readonly node: PlannedNode;
   readonly peerIds: ReadonlyMap<string, string>;
   readonly systemOfRecordUrl: string;
-  /** `host:port` at which this node reaches another one. */
-  readonly addressOf: (other: PlannedNode) => string;
 }
 
 export function writeNodeFile(input: NodeFileInput): void {
@@ -22,17 +20,17 @@ export function writeNodeFile(input: NodeFileInput): void {
 }
 
 export function renderNodeFile(input: NodeFileInput): string {
-  const { plan, settings, node, peerIds, systemOfRecordUrl, addressOf } = input;
+  const { plan, settings, node, peerIds, systemOfRecordUrl } = input;
   const document = new Document({
     node: node.name,
     zone: 'local',
     data: node.dataDirectory,
     http: { host: plan.host, port: node.httpPort },
-    peers: { host: plan.host, port: node.peerPort },
+    peers: { host: plan.host, port: node.listenPort },
     members: plan.nodes.map((member) => ({
       id: member.name,
       peerId: peerIds.get(member.name),
-      address: member === node ? `${plan.host}:${String(node.peerPort)}` : addressOf(member),
+      address: `${plan.host}:${String(member.peerPort)}`,
       http: member.httpUrl,
     })),
     systemOfRecord: { url: systemOfRecordUrl },

@@ -1,25 +1,30 @@
 import { createConnection, createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { FaultyPipe } from './faulty-pipe.ts';
+import { worstOf } from './link-faults.ts';
 import type { LinkFaults, LinkState } from './link-faults.ts';
 
 /**
- * The cables between the nodes of a local cluster: each node reaches each other one through a port of its own
- * here, so that the link between two of them can be cut or slowed while both run. Owns the sockets in between.
- * It passes bytes on; links are encrypted end to end, and it could not read or forge one if it wanted to.
+ * The cables between the nodes of a local cluster: what others take for a node's address is a port here, so that the
+ * link between two nodes can be cut or slowed while both run. Owns the sockets in between. It passes bytes on; links
+ * are encrypted end to end, and it could not read or forge one if it wanted to.
  *
  * X1  A link without a fault carries what it is given, and ends when either side ends it.
  * X2  Cutting closes nothing. Who connects over a cut link is neither refused nor answered until it is whole.
- * X3  What waits is bounded: bytes per connection (W3), connections per pair of nodes.
+ * X3  What waits is bounded: bytes per connection (W3), connections per node.
+ * X4  A connection whose dialer cannot be told has the faults of all nodes that it may be from.
  */
 
 const pipeBytesMax = 4 * 1024 * 1024;
-/** A pair has one link; the others are attempts to connect, which give up after seconds. */
-const connectionsPerPairMax = 64;
+/** One per other node; the rest are attempts to connect, which give up after seconds. */
+const connectionsPerNodeMax = 128;
 
 export interface ProxiedNode {
   readonly name: string;
+  /** Where the others look for it. */
   readonly peerPort: number;
+  /** Where it listens. */
+  readonly listenPort: number;
 }
 
 export interface PeerProxyOptions {
@@ -27,32 +32,28 @@ export interface PeerProxyOptions {
   readonly nodes: readonly ProxiedNode[];
 }
 
+export interface PeerProxyDependencies {
+  readonly faults: LinkFaults;
+  /** The node that has connected from one port of this machine to another, if that can be found out. */
+  readonly whoDialed: (fromPort: number, toPort: number) => string | undefined;
+}
+
 export class PeerProxy {
-  readonly #host: string;
-  readonly #faults: LinkFaults;
-  readonly #servers = new Map<string, Server>();
+  readonly #options: PeerProxyOptions;
+  readonly #dependencies: PeerProxyDependencies;
+  readonly #servers: Server[] = [];
   readonly #connections = new Set<ProxiedConnection>();
 
-  /** Listens for every pair. Rejects when it cannot. */
-  static async open(
-    options: PeerProxyOptions,
-    dependencies: { readonly faults: LinkFaults },
-  ): Promise<PeerProxy> {
+  /** Listens for every node. Rejects when it cannot. */
+  static async open(options: PeerProxyOptions, dependencies: PeerProxyDependencies): Promise<PeerProxy> {
     const proxy = new PeerProxy(options, dependencies);
-    for (const from of options.nodes)
-      for (const to of options.nodes) if (from !== to) await proxy.#listen(from, to);
+    for (const node of options.nodes) await proxy.#listen(node);
     return proxy;
   }
 
-  private constructor({ host }: PeerProxyOptions, { faults }: { readonly faults: LinkFaults }) {
-    this.#host = host;
-    this.#faults = faults;
-  }
-
-  /** `host:port` at which `from` reaches `to`. */
-  addressOf(from: string, to: string): string {
-    const { port } = this.#servers.get(`${from} ${to}`)?.address() as AddressInfo;
-    return `${this.#host}:${String(port)}`;
+  private constructor(options: PeerProxyOptions, dependencies: PeerProxyDependencies) {
+    this.#options = options;
+    this.#dependencies = dependencies;
   }
 
   /** To be called when the faults have changed. */
@@ -61,29 +62,38 @@ export class PeerProxy {
   }
 
   close(): void {
-    for (const server of this.#servers.values()) server.close();
+    for (const server of this.#servers) server.close();
     for (const connection of this.#connections) connection.destroy();
   }
 
-  async #listen(from: ProxiedNode, to: ProxiedNode): Promise<void> {
+  async #listen(to: ProxiedNode): Promise<void> {
+    const { host } = this.#options;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (dialer) => {
+      const from = this.#mayHaveDialed(to, dialer);
+      const { faults } = this.#dependencies;
       const connection = new ProxiedConnection({
         dialer,
-        connect: () =>
-          createConnection({ host: this.#host, port: to.peerPort, allowHalfOpen: true, noDelay: true }),
-        there: () => this.#faults.state(from.name, to.name),
-        back: () => this.#faults.state(to.name, from.name),
+        connect: () => createConnection({ host, port: to.listenPort, allowHalfOpen: true, noDelay: true }),
+        there: () => worstOf(from.map((name) => faults.state(name, to.name))),
+        back: () => worstOf(from.map((name) => faults.state(to.name, name))),
         onClose: () => this.#connections.delete(connection),
       });
       this.#connections.add(connection);
       connection.update();
     });
-    server.maxConnections = connectionsPerPairMax;
-    this.#servers.set(`${from.name} ${to.name}`, server);
+    server.maxConnections = connectionsPerNodeMax;
+    this.#servers.push(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen({ host: this.#host, port: 0 }, resolve);
+      server.listen({ host, port: to.peerPort }, resolve);
     });
+  }
+
+  #mayHaveDialed(to: ProxiedNode, { remotePort }: Socket): readonly string[] {
+    const found =
+      remotePort === undefined ? undefined : this.#dependencies.whoDialed(remotePort, to.peerPort);
+    if (found !== undefined) return [found];
+    return this.#options.nodes.map(({ name }) => name).filter((name) => name !== to.name);
   }
 }
 

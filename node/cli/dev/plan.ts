@@ -18,7 +18,10 @@ export interface PlannedPart {
 
 export interface PlannedNode extends PlannedPart {
   readonly httpPort: number;
+  /** Where the other nodes look for it. */
   readonly peerPort: number;
+  /** Where it listens for them: elsewhere when there is a proxy in between. */
+  readonly listenPort: number;
   readonly httpUrl: string;
   readonly configFile: string;
   /** The node's own data directory: identity, journal, ledger. */
@@ -38,21 +41,25 @@ const host = '127.0.0.1';
 const nodeCount = 3;
 /** Peer ports lie this far above the HTTP ports; the system of record and the sandbox come after them. */
 const peerPortOffset = 1_000;
+/** What is behind the proxy lies this far above what is in front of it. */
+const proxiedOffset = 10;
 
 export function planOf(settings: DevSettings): Plan {
-  const { dataDirectory, port } = settings;
+  const { dataDirectory, port, direct } = settings;
   const nodes = Array.from({ length: nodeCount }, (_, index): PlannedNode => {
     const name = `n${String(index + 1)}`;
     const directory = join(dataDirectory, name);
     const httpPort = port + index;
     const peerPort = httpPort + peerPortOffset;
+    const listenPort = direct ? peerPort : peerPort + proxiedOffset;
     const configFile = join(directory, 'freehold.yaml');
     return {
       ...partAt(name, `node ${name}`, directory),
       command: ['node', '--config', configFile],
-      ports: [httpPort, peerPort],
+      ports: [...new Set([httpPort, peerPort, listenPort])],
       httpPort,
       peerPort,
+      listenPort,
       httpUrl: `http://${host}:${String(httpPort)}`,
       configFile,
       dataDirectory: join(directory, 'data'),

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { loadConfig } from '../../config.ts';
 import { CommandError, UsageError } from '../context.ts';
 import type { ControlRequest } from './control.ts';
+import { whoDialed } from './dialer.ts';
 import { LinkFaults } from './link-faults.ts';
 import { actOnLinks, isLinkAction } from './link-actions.ts';
 import { writeNodeFile } from './node-file.ts';
@@ -69,7 +70,10 @@ export class Supervisor {
       this.#startOne(this.#sandbox),
     ]);
     if (!this.#settings.direct)
-      this.#peerProxy = await PeerProxy.open(this.#plan, { faults: this.#linkFaults });
+      this.#peerProxy = await PeerProxy.open(this.#plan, {
+        faults: this.#linkFaults,
+        whoDialed: (fromPort, toPort) => whoDialed(fromPort, toPort, this.#nodePids()),
+      });
     await this.#writeNodeFiles(systemOfRecordUrl ?? '');
     await allOrFirstError(this.#nodes.map((node) => this.#startOne(node)));
     return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
@@ -157,6 +161,12 @@ export class Supervisor {
     return [...parts, ...links].join('\n');
   }
 
+  #nodePids(): ReadonlyMap<string, number> {
+    return new Map(
+      this.#nodes.flatMap(({ planned, pid }) => (pid === undefined ? [] : [[planned.name, pid] as const])),
+    );
+  }
+
   #parts(): readonly Part[] {
     return [
       ...this.#nodes,
@@ -178,15 +188,7 @@ export class Supervisor {
     for (const node of this.#plan.nodes)
       peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
     for (const node of this.#plan.nodes) {
-      writeNodeFile({
-        plan: this.#plan,
-        settings: this.#settings,
-        node,
-        peerIds,
-        systemOfRecordUrl,
-        addressOf: (other) =>
-          this.#peerProxy?.addressOf(node.name, other.name) ?? `${this.#plan.host}:${String(other.peerPort)}`,
-      });
+      writeNodeFile({ plan: this.#plan, settings: this.#settings, node, peerIds, systemOfRecordUrl });
       try {
         loadConfig(node.configFile);
       } catch (error) {
