@@ -6,10 +6,11 @@ import {
   changeHardState,
   electorateOf,
   isHardStateDurable,
-  isSelfVoter,
+  mayLead,
   resetElectionTimer,
   send,
   standingOf,
+  type Leader,
   type State,
 } from './state.ts';
 import type { NodeId, PreVoteAnswer, PreVoteRequest, VoteAnswer, VoteRequest } from './types.ts';
@@ -22,7 +23,7 @@ import type { NodeId, PreVoteAnswer, PreVoteRequest, VoteAnswer, VoteRequest } f
 /** The election time-out has passed without a leader. */
 export function campaign(state: State): void {
   resetElectionTimer(state);
-  if (!isSelfVoter(state)) return;
+  if (!mayLead(state)) return;
   state.role = { kind: 'preCandidate', votes: new Map([[state.options.self, standingOf(state)]]) };
   for (const to of rivals(state)) {
     send(state, { ...request(state, to, state.term + 1), kind: 'preVoteRequest' }, 'nothing');
@@ -79,15 +80,34 @@ export function countOwnVote(state: State): void {
   concludeVote(state);
 }
 
-function concludePreVote(state: State): void {
-  if (state.role.kind === 'preCandidate') conclude(state, state.role.votes, becomeCandidate);
+/** C21: the leader of our term asks to be succeeded, so nobody is disturbed by our not waiting. */
+export function onCampaignNow(state: State): void {
+  if (state.role.kind !== 'leader' && mayLead(state)) becomeCandidate(state, 'transfer');
 }
 
-function becomeCandidate(state: State): void {
+/**
+ * We led, and nobody has succeeded us in time. If nobody was asked to, we go on. Otherwise whoever was asked may
+ * still act on it, in the next term; so we enter that one ourselves, where a majority's votes for us bar the way (C21).
+ */
+export function endTransfer(state: State, leader: Leader): void {
+  if (leader.transfer?.isAsked !== true) leader.transfer = undefined;
+  else if (mayLead(state)) becomeCandidate(state, 'transfer');
+  else becomeFollower(state, state.term, undefined);
+}
+
+function concludePreVote(state: State): void {
+  if (state.role.kind !== 'preCandidate') return;
+  conclude(state, state.role.votes, () => {
+    becomeCandidate(state, 'timeout');
+  });
+}
+
+function becomeCandidate(state: State, cause: VoteRequest['cause']): void {
   changeHardState(state, { term: state.term + 1, votedFor: state.options.self });
+  resetElectionTimer(state);
   state.role = { kind: 'candidate', votes: new Map() };
   for (const to of rivals(state)) {
-    send(state, { ...request(state, to, state.term), kind: 'voteRequest' }, 'hardState');
+    send(state, { ...request(state, to, state.term), kind: 'voteRequest', cause }, 'hardState');
   }
 }
 

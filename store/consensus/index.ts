@@ -26,6 +26,7 @@ export type {
   SnapshotMark,
   SnapshotOffer,
   Standing,
+  TransferProposed,
   Vote,
   WantedSnapshot,
 } from './types.ts';

@@ -36,14 +36,16 @@ export function leaseMs(state: State): number {
 }
 
 export function leaseValid(state: State, now: number): boolean {
-  if (state.role.kind !== 'leader') return false;
+  // C21: who may be succeeded at any moment has none.
+  if (state.role.kind !== 'leader' || state.role.transfer !== undefined) return false;
   if (isSoleVoter(state)) return true;
   return now < quorumContactAt(state) + leaseMs(state);
 }
 
-/** Whether this node leads and has applied everything that was decided before its term. */
+/** Whether this node leads, has applied everything that was decided before its term, and is not about to cease. */
 export function isEstablished(state: State): boolean {
-  return state.role.kind === 'leader' && state.log.appliedIndex >= state.role.termStartIndex;
+  const { role, log } = state;
+  return role.kind === 'leader' && role.transfer === undefined && log.appliedIndex >= role.termStartIndex;
 }
 
 /** C6: our copy equals everything decided so far, by anyone, as long as the lease holds. */

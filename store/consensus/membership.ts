@@ -25,6 +25,7 @@ export function proposeConfiguration(state: State, change: ConfigurationChange):
       leader: role.kind === 'follower' ? role.leader : undefined,
     };
   }
+  if (role.transfer !== undefined) return refused('TRANSFER_UNDER_WAY');
   // C17: two configurations that are not decided could have majorities without a common voter.
   if (log.commitIndex < role.termStartIndex) return refused('NOT_ESTABLISHED');
   if (log.configurations.latest.index > log.commitIndex) return refused('CHANGE_UNDER_WAY');
@@ -68,6 +69,9 @@ function without({ voters }: Configuration, node: NodeId): readonly NodeId[] {
   return voters.filter((voter) => voter !== node);
 }
 
-function refused(code: ChangeRefusal | 'NOT_ESTABLISHED' | 'CHANGE_UNDER_WAY' | 'QUORUM_AT_RISK') {
-  return { kind: 'refused', code } as const;
+type PlainRefusal =
+  ChangeRefusal | 'NOT_ESTABLISHED' | 'CHANGE_UNDER_WAY' | 'TRANSFER_UNDER_WAY' | 'QUORUM_AT_RISK';
+
+function refused(code: PlainRefusal): ConfigurationProposed {
+  return { kind: 'refused', code };
 }

@@ -32,6 +32,8 @@ export interface Recovery {
 
 export interface Progress {
   readonly peer: NodeId;
+  /** When we began to follow it. */
+  readonly since: number;
   pace: Pace;
   matchIndex: number;
   nextIndex: number;
@@ -50,9 +52,10 @@ export interface Window {
   readonly inflightBytesMax: number;
 }
 
-export function newProgress(peer: NodeId, lastIndex: number): Progress {
+export function newProgress(peer: NodeId, lastIndex: number, now: number): Progress {
   return {
     peer,
+    since: now,
     pace: { kind: 'probe' },
     matchIndex: 0,
     nextIndex: lastIndex + 1,

@@ -2,6 +2,8 @@ import { assert } from './assert.ts';
 import {
   campaign,
   countOwnVote,
+  endTransfer,
+  onCampaignNow,
   onPreVoteAnswer,
   onPreVoteRequest,
   onVoteAnswer,
@@ -16,13 +18,14 @@ import { onSnapshotFetched, onSnapshotOffer, onSnapshotTaken } from './snapshots
 import {
   becomeFollower,
   hardStateOf,
-  isSelfVoter,
+  mayLead,
   leaderOf,
   newState,
   send,
   standingOf,
   type State,
 } from './state.ts';
+import { transferLeadership } from './transfer.ts';
 import type {
   ConfigurationChange,
   ConfigurationProposed,
@@ -38,6 +41,7 @@ import type {
   NodeId,
   RoleName,
   SnapshotMark,
+  TransferProposed,
 } from './types.ts';
 
 /**
@@ -107,6 +111,15 @@ export class Raft {
     return proposeConfiguration(this.#state, change);
   }
 
+  /**
+   * Hands the lead over, to `to` or to the voter that is best prepared; for as long as the shortest election time-out
+   * nothing is proposed and no read is linearizable. If it fails, this node seeks the lead again itself.
+   */
+  transferLeadership(now: number, to?: NodeId): TransferProposed {
+    this.#state.now = Math.max(this.#state.now, now);
+    return transferLeadership(this.#state, to);
+  }
+
   /** What is to be done since the last call. Handing it out is a promise by the driver to do it, in order. */
   ready(): Ready {
     const state = this.#state;
@@ -129,8 +142,11 @@ export class Raft {
   /** When to send a `tick` at the latest, if nothing else happens before. */
   wakeAt(): number {
     const state = this.#state;
-    if (state.role.kind === 'leader') return Math.min(nextHeartbeatAt(state), quorumLostAt(state));
-    return isSelfVoter(state) ? state.electionAt : Infinity;
+    const { role } = state;
+    if (role.kind === 'leader') {
+      return Math.min(nextHeartbeatAt(state), quorumLostAt(state), role.transfer?.until ?? Infinity);
+    }
+    return mayLead(state) ? state.electionAt : Infinity;
   }
 
   get role(): RoleName {
@@ -142,7 +158,7 @@ export class Raft {
     return leaderOf(this.#state);
   }
 
-  /** Whether this node leads and has applied all that was decided before its term: it may take commands. */
+  /** Whether this node leads, has applied all that was decided before its term, and may take commands. */
   get isEstablished(): boolean {
     return isEstablished(this.#state);
   }
@@ -189,6 +205,7 @@ export class Raft {
       baseIndex: log.baseIndex,
       snapshotIndex: snapshot?.index ?? 0,
       recovering,
+      transferringTo: role.kind === 'leader' ? role.transfer?.to : undefined,
       configuration: log.configurations.latest.configuration,
       configurationIndex: log.configurations.latest.index,
       match,
@@ -200,6 +217,7 @@ export class Raft {
     if (state.role.kind === 'leader') {
       // C7: step down without a new term; who has a quorum will take one.
       if (state.now >= quorumLostAt(state)) becomeFollower(state, state.term, undefined);
+      else if (state.now >= (state.role.transfer?.until ?? Infinity)) endTransfer(state, state.role);
     } else if (state.now >= state.electionAt) {
       campaign(state);
     }
@@ -231,6 +249,9 @@ export class Raft {
       case 'snapshotOffer':
         onSnapshotOffer(state, message);
         break;
+      case 'campaignNow':
+        onCampaignNow(state);
+        break;
     }
   }
 
@@ -247,7 +268,8 @@ export class Raft {
       case 'voteRequest':
         // C8: a loyal node does not even learn the term, or the rival would unseat a leader that works. Nor
         // does it vote in a term that it learned of otherwise.
-        if (message.term >= state.term && isLoyal(state)) return false;
+        // C21: unless its leader has released it.
+        if (message.term >= state.term && message.cause === 'timeout' && isLoyal(state)) return false;
         break;
       case 'append':
       case 'snapshotOffer':
@@ -258,6 +280,7 @@ export class Raft {
         break;
       case 'voteAnswer':
       case 'appendAnswer':
+      case 'campaignNow':
         break;
     }
     if (message.term > state.term) becomeFollower(state, message.term, undefined);

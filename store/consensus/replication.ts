@@ -25,6 +25,8 @@ import {
 } from './state.ts';
 import type { AppendAnswer, Entry, EntryKind, NodeId, Proposed } from './types.ts';
 
+import { advanceTransfer, bequeath } from './transfer.ts';
+
 /**
  * The leader's side of the log: take in proposals, bring every peer's log in line with ours, and decide what
  * is committed (dissertation, 3.5 and 3.6; pipelining as in 10.2.1).
@@ -37,7 +39,7 @@ export function becomeLeader(state: State): void {
     termStartIndex: state.log.lastIndex + 1,
     electedAt: state.now,
     standing: standingOf(state),
-
+    transfer: undefined,
     uncommittedBytes: state.log.bytesAfter(state.log.commitIndex),
   };
   state.role = leader;
@@ -53,6 +55,7 @@ export function propose(state: State, payloads: readonly Uint8Array[]): Proposed
   if (state.role.kind !== 'leader') {
     return { kind: 'notLeader', leader: state.role.kind === 'follower' ? state.role.leader : undefined };
   }
+  if (state.role.transfer !== undefined) return { kind: 'busy' };
   if (state.role.uncommittedBytes >= state.options.uncommittedBytesMax) return { kind: 'busy' };
   const leader = state.role;
   const indexes = payloads.map((payload) => appendOwn(state, leader, 'command', payload).index);
@@ -87,7 +90,8 @@ export function nextHeartbeatAt(state: State): number {
 export function onAppendAnswer(state: State, message: AppendAnswer): void {
   if (state.role.kind !== 'leader') return;
   const progress = state.role.progress.get(message.from);
-  if (progress === undefined) return;
+  // What it said before it left and came again is worth nothing: it may have forgotten it since.
+  if (progress === undefined || message.sentAt < progress.since) return;
   const recoveryBefore = progress.recovery;
   if (!heardStanding(progress, message, state.now)) return;
   const isNewlyRecovering = progress.recovery !== undefined && progress.recovery !== recoveryBefore;
@@ -102,6 +106,7 @@ export function onAppendAnswer(state: State, message: AppendAnswer): void {
       assert(message.outcome.matchIndex <= state.log.lastIndex, `${message.from} holds more than its leader`);
       if (accepted(progress, message.outcome.matchIndex)) advanceCommit(state);
       if (state.role !== leader) return;
+      advanceTransfer(state);
       break;
     case 'rejected': {
       const { previousIndex, hintIndex, hintTerm, lastIndex } = message.outcome;
@@ -133,6 +138,7 @@ export function advanceCommit(state: State): void {
   followMembers(state, role);
   if (!isSelfVoter(state) && log.configurations.latest.index <= index) {
     // C20: it was ours to see through that we leave.
+    bequeath(state, role);
     becomeFollower(state, state.term, undefined);
     return;
   }
@@ -153,9 +159,14 @@ export function followMembers(state: State, leader: Leader): void {
     ...(isDecided || previous === undefined ? [] : membersOf(previous)),
   ]);
   members.delete(options.self);
-  for (const peer of leader.progress.keys()) if (!members.has(peer)) leader.progress.delete(peer);
+  for (const [peer, progress] of leader.progress) {
+    if (members.has(peer)) continue;
+    // A last word, if it gets there: that it is decided, so that who leaves seeks no election any more.
+    if (progress.pace.kind === 'replicate') sendAppend(state, progress, []);
+    leader.progress.delete(peer);
+  }
   for (const peer of members) {
-    if (!leader.progress.has(peer)) leader.progress.set(peer, newProgress(peer, log.lastIndex));
+    if (!leader.progress.has(peer)) leader.progress.set(peer, newProgress(peer, log.lastIndex, state.now));
   }
 }
 

@@ -1,6 +1,7 @@
 import { electorate, isVoter, type Electorate } from './quorum.ts';
 import { Log } from './log.ts';
 import type { Progress } from './progress.ts';
+import type { Transfer } from './transfer.ts';
 import type {
   Configuration,
   HardState,
@@ -33,7 +34,7 @@ export type Role =
       readonly electedAt: number;
       /** What our own word is worth in a quorum; see `endRecoveries`. */
       standing: Standing;
-
+      transfer: Transfer | undefined;
       uncommittedBytes: number;
     };
 
@@ -127,6 +128,14 @@ export function electorateOf(state: State): Electorate {
 
 export function isSelfVoter(state: State): boolean {
   return isVoter(configurationOf(state), state.options.self);
+}
+
+/**
+ * Voters seek election. So does one that an undecided change removes, though its own vote may not count: its log may be
+ * the only one that a majority would follow (dissertation, 4.2.2).
+ */
+export function mayLead(state: State): boolean {
+  return electorateOf(state).everyone.includes(state.options.self);
 }
 
 /** Needs nobody's word but its own. */

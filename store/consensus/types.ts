@@ -99,6 +99,8 @@ export interface PreVoteAnswer extends Addressed {
 
 export interface VoteRequest extends Addressed {
   readonly kind: 'voteRequest';
+  /** `transfer`: the leader of the term before has asked for this, so nobody owes it loyalty (C21). */
+  readonly cause: 'timeout' | 'transfer';
   readonly lastIndex: number;
   readonly lastTerm: number;
 }
@@ -154,9 +156,20 @@ export interface SnapshotOffer extends Addressed {
   readonly sentAt: number;
 }
 
-/** Leadership transfer (`campaignNow`) will join these. */
+/** The leader of this term would be succeeded by the receiver, now. */
+export interface CampaignNow extends Addressed {
+  readonly kind: 'campaignNow';
+}
+
 export type Message =
-  PreVoteRequest | PreVoteAnswer | VoteRequest | VoteAnswer | Append | AppendAnswer | SnapshotOffer;
+  | PreVoteRequest
+  | PreVoteAnswer
+  | VoteRequest
+  | VoteAnswer
+  | Append
+  | AppendAnswer
+  | SnapshotOffer
+  | CampaignNow;
 
 /** Every event carries `now`; it never goes backwards. */
 export type Event =
@@ -223,7 +236,7 @@ export interface Ready {
 export type Proposed =
   | { readonly kind: 'accepted'; readonly term: number; readonly indexes: readonly number[] }
   | { readonly kind: 'notLeader'; readonly leader: NodeId | undefined }
-  /** Too much is undecided already; try again when something commits. */
+  /** Too much is undecided already, or the lead is being handed over; try again when something changes. */
   | { readonly kind: 'busy' };
 
 /** One member at a time. What the change says of `records` replaces what is recorded; without, that stays. */
@@ -253,6 +266,8 @@ export type ConfigurationRefusal =
   | { readonly code: 'NOT_ESTABLISHED' }
   /** An earlier change is not decided yet. */
   | { readonly code: 'CHANGE_UNDER_WAY' }
+  /** The lead is being handed over. */
+  | { readonly code: 'TRANSFER_UNDER_WAY' }
   | { readonly code: ChangeRefusal }
   /** The node to be promoted has not answered for an election time-out. */
   | { readonly code: 'NOT_IN_CONTACT'; readonly node: NodeId }
@@ -262,6 +277,16 @@ export type ConfigurationRefusal =
   | { readonly code: 'RECOVERING'; readonly node: NodeId }
   /** No quorum of the voters after the change has answered for an election time-out. */
   | { readonly code: 'QUORUM_AT_RISK' };
+
+/** `accepted`: until it has succeeded or `until` has come, this node takes no proposals and holds no lease. */
+export type TransferProposed =
+  | { readonly kind: 'accepted'; readonly to: NodeId; readonly until: number }
+  | { readonly kind: 'refused'; readonly code: 'NOT_LEADER'; readonly leader: NodeId | undefined }
+  | {
+      readonly kind: 'refused';
+      /** There is no other voter, or not the one that was named, which follows closely and remembers. */
+      readonly code: 'TRANSFER_UNDER_WAY' | 'NO_SUCCESSOR';
+    };
 
 export type ChangeRefusal =
   /** It takes part already. */
@@ -316,6 +341,8 @@ export interface RaftStatus {
   /** How far the newest snapshot goes; 0 without one. */
   readonly snapshotIndex: number;
   readonly recovering: boolean;
+  /** On the leader: to whom it is handing over. */
+  readonly transferringTo: NodeId | undefined;
   /** In force, decided or not. */
   readonly configuration: Configuration;
   /** Of its entry; 0 for what the cluster is founded with. Decided once it is committed. */

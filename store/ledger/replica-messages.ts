@@ -16,19 +16,24 @@ const opcode = {
   accepted: 6,
   rejected: 7,
   snapshotOffer: 8,
+  campaignNow: 9,
 } as const;
 
 /** Their places are their codes on the wire: append only. */
 const votes: readonly Vote[] = ['refused', 'remembering', 'recovering'];
 const standings: readonly Standing[] = ['remembering', 'recovering'];
 const ends = ['nothing', 'recovery'] as const;
+const causes = ['timeout', 'transfer'] as const;
 
 export function encodeMessage(message: Message): Uint8Array {
   const { term } = message;
   switch (message.kind) {
     case 'preVoteRequest':
-    case 'voteRequest':
-      return pack([opcode[message.kind], term, message.lastIndex, message.lastTerm]);
+      return pack([opcode.preVoteRequest, term, message.lastIndex, message.lastTerm]);
+    case 'voteRequest': {
+      const { lastIndex, lastTerm, cause } = message;
+      return pack([opcode.voteRequest, term, lastIndex, lastTerm, causes.indexOf(cause)]);
+    }
     case 'preVoteAnswer':
     case 'voteAnswer':
       return pack([opcode[message.kind], term, votes.indexOf(message.vote)]);
@@ -43,6 +48,8 @@ export function encodeMessage(message: Message): Uint8Array {
         message.sentAt,
         encodeEntries(message.entries),
       ]);
+    case 'campaignNow':
+      return pack([opcode.campaignNow, term]);
     case 'snapshotOffer':
       return pack([opcode.snapshotOffer, term, message.index, message.snapshotTerm, message.sentAt]);
     case 'appendAnswer': {
@@ -73,11 +80,17 @@ export function decodeMessage(from: NodeId, to: NodeId, bytes: Uint8Array): Mess
   switch (code) {
     case opcode.preVoteRequest:
     case opcode.voteRequest: {
-      const [lastIndex, lastTerm] = rest;
+      const [lastIndex, lastTerm, causeCode] = rest;
       if (!isCount(lastIndex) || !isCount(lastTerm)) return undefined;
-      const kind = code === opcode.voteRequest ? 'voteRequest' : 'preVoteRequest';
-      return { kind, ...addressed, lastIndex, lastTerm };
+      if (code === opcode.preVoteRequest)
+        return { kind: 'preVoteRequest', ...addressed, lastIndex, lastTerm };
+      const cause = pick(causes, causeCode);
+      return cause === undefined
+        ? undefined
+        : { kind: 'voteRequest', ...addressed, lastIndex, lastTerm, cause };
     }
+    case opcode.campaignNow:
+      return { kind: 'campaignNow', ...addressed };
     case opcode.preVoteAnswer:
     case opcode.voteAnswer: {
       const vote = pick(votes, rest[0]);

@@ -113,6 +113,7 @@ export class Cluster {
   linearizableReads = 0;
   /** Snapshots that took the place of a follower's log. */
   installs = 0;
+  transfers = 0;
   /** What became of proposed changes: `accepted`, or the code of the refusal. */
   readonly changes = new Map<string, number>();
   #cuts = new Set<string>();
@@ -259,6 +260,16 @@ export class Cluster {
 
   heal(): void {
     this.#cuts.clear();
+  }
+
+  /** Asks every node that believes to lead to hand over. */
+  transfer(to?: NodeId): void {
+    for (const node of this.alive) {
+      if (node.waiting !== undefined || node.raft?.role !== 'leader') continue;
+      const proposed = node.raft.transferLeadership(this.#timeAt(node), to);
+      if (proposed.kind === 'accepted') this.transfers++;
+      this.#turn(node);
+    }
   }
 
   /** Offers a change to every node that believes to lead. */

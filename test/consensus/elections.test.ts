@@ -114,7 +114,14 @@ describe('loyalty (C8)', () => {
   test('lasts an election time-out after the leader was heard, whatever the term', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
     stage.elect('n1');
-    const request = { kind: 'voteRequest', from: 'n3', to: 'n2', lastIndex: 9, lastTerm: 2 } as const;
+    const request = {
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n3',
+      to: 'n2',
+      lastIndex: 9,
+      lastTerm: 2,
+    } as const;
     stage.pass(149);
     stage.hand({ ...request, term: 3 });
     expect(stage.mail).toEqual([]);
@@ -130,7 +137,15 @@ describe('loyalty (C8)', () => {
     stage.elect('n1');
     // A late answer to an old question carries n2 into n3's term, without n1's time being over.
     stage.hand({ kind: 'voteAnswer', from: 'n3', to: 'n2', term: 3, vote: 'refused' });
-    stage.hand({ kind: 'voteRequest', from: 'n3', to: 'n2', term: 3, lastIndex: 9, lastTerm: 2 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n3',
+      to: 'n2',
+      term: 3,
+      lastIndex: 9,
+      lastTerm: 2,
+    });
     expect(stage.mail).toEqual([]);
     expect(stage.raft('n1').leaseValid(stage.now)).toBe(true);
   });
@@ -139,7 +154,15 @@ describe('loyalty (C8)', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
     stage.elect('n1');
     stage.restart('n2');
-    stage.hand({ kind: 'voteRequest', from: 'n3', to: 'n2', term: 3, lastIndex: 9, lastTerm: 2 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n3',
+      to: 'n2',
+      term: 3,
+      lastIndex: 9,
+      lastTerm: 2,
+    });
     expect(stage.mail).toEqual([]);
     expect(stage.raft('n1').leaseValid(stage.now)).toBe(true);
   });
@@ -148,7 +171,15 @@ describe('loyalty (C8)', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
     stage.elect('n1');
     stage.pass(100);
-    stage.hand({ kind: 'voteRequest', from: 'n3', to: 'n1', term: 3, lastIndex: 9, lastTerm: 2 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n3',
+      to: 'n1',
+      term: 3,
+      lastIndex: 9,
+      lastTerm: 2,
+    });
     expect(stage.raft('n1').status()).toMatchObject({ role: 'leader', term: 2 });
   });
 
@@ -207,7 +238,15 @@ describe('votes and crashes (C2)', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
     stage.pass(200);
     stage.slowDisks.add('n2');
-    stage.hand({ kind: 'voteRequest', from: 'n1', to: 'n2', term: 2, lastIndex: 1, lastTerm: 1 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n1',
+      to: 'n2',
+      term: 2,
+      lastIndex: 1,
+      lastTerm: 1,
+    });
     expect(stage.mail).toEqual([]);
     stage.completeWrite('n2');
     expect(stage.mail).toMatchObject([{ kind: 'voteAnswer', to: 'n1', vote: 'remembering' }]);
@@ -215,7 +254,15 @@ describe('votes and crashes (C2)', () => {
     stage.restart('n2');
     stage.pass(200);
     stage.drop();
-    stage.hand({ kind: 'voteRequest', from: 'n3', to: 'n2', term: 2, lastIndex: 1, lastTerm: 1 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n3',
+      to: 'n2',
+      term: 2,
+      lastIndex: 1,
+      lastTerm: 1,
+    });
     expect(stage.mail).toMatchObject([{ kind: 'voteAnswer', to: 'n3', vote: 'refused' }]);
   });
 
@@ -223,11 +270,27 @@ describe('votes and crashes (C2)', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
     stage.pass(200);
     stage.slowDisks.add('n2');
-    stage.hand({ kind: 'voteRequest', from: 'n1', to: 'n2', term: 2, lastIndex: 1, lastTerm: 1 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n1',
+      to: 'n2',
+      term: 2,
+      lastIndex: 1,
+      lastTerm: 1,
+    });
     stage.restart('n2');
     stage.slowDisks.clear();
     stage.pass(200);
-    stage.hand({ kind: 'voteRequest', from: 'n3', to: 'n2', term: 2, lastIndex: 1, lastTerm: 1 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n3',
+      to: 'n2',
+      term: 2,
+      lastIndex: 1,
+      lastTerm: 1,
+    });
     expect(stage.mail).toMatchObject([{ kind: 'voteAnswer', to: 'n3', vote: 'remembering' }]);
   });
 

@@ -163,7 +163,7 @@ describe('a node that joins', () => {
   test('votes when it is asked, though it has not heard that it may; and is voted for likewise (C20)', () => {
     const stage = withAnObserver();
     stage.pass(1_000);
-    const ask = { kind: 'voteRequest', term: 9, lastIndex: 9, lastTerm: 9 } as const;
+    const ask = { kind: 'voteRequest', cause: 'timeout', term: 9, lastIndex: 9, lastTerm: 9 } as const;
     stage.hand({ ...ask, from: 'n2', to: 'j1' });
     stage.hand({ ...ask, from: 'j1', to: 'n3' });
     expect(stage.mail).toMatchObject([
@@ -301,6 +301,27 @@ describe('a voter that is removed', () => {
     stage.tick('n3');
     stage.deliver(among('n3', 'n2', 'j1'));
     expect(stage.raft('n3').status()).toMatchObject({ leader: undefined, term });
+  });
+
+  test('and is needed all the same leads once more, until its removal is decided', () => {
+    // n1 alone has the entry that removes it; n3 has forgotten everything, so that n2 needs n1 or is stuck.
+    const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh, n4: fresh });
+    stage.elect('n1');
+    stage.change('n1', { kind: 'remove', node: 'n1' });
+    stage.drop();
+    stage.restart('n1');
+    stage.actor('n3').disk = emptyDisk;
+    stage.restart('n3');
+    stage.pass(1_000);
+    stage.tick('n2');
+    stage.deliver();
+    expect(stage.raft('n2').status().role).not.toBe('leader');
+    stage.pass(1_000);
+    stage.tick('n1');
+    stage.deliver();
+    expect(stage.raft('n1').status()).toMatchObject({ role: 'follower', commitIndex: 5 });
+    expect(voters(stage, 'n2')).toBe('n2 n3 n4');
+    expect(stage.raft('n1').wakeAt()).toBe(Infinity);
   });
 
   test('and leads sees it through without counting itself, then steps down (C20)', () => {

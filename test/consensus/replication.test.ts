@@ -231,7 +231,15 @@ describe('counting', () => {
     stage.hand({ ...append, from: 'n1', term: 2, entries: [entry(2, 2), entry(3, 2)] });
     // n3 enters term 3 by a vote, then gets other entries in place of the first ones.
     stage.pass(200);
-    stage.hand({ kind: 'voteRequest', from: 'n2', to: 'n3', term: 3, lastIndex: 9, lastTerm: 2 });
+    stage.hand({
+      kind: 'voteRequest',
+      cause: 'timeout',
+      from: 'n2',
+      to: 'n3',
+      term: 3,
+      lastIndex: 9,
+      lastTerm: 2,
+    });
     stage.hand({ ...append, from: 'n2', term: 3, entries: [entry(2, 3), entry(3, 3)] });
     stage.completeWrite('n3');
     stage.completeWrite('n3');

@@ -32,6 +32,7 @@ function storm(
       else for (const id of ids) cluster.resume(id);
     }
     if (options.joiners !== undefined && random() < 0.5) changeMembers(cluster, pick());
+    if (random() < 0.1) cluster.transfer(random() < 0.5 ? pick() : undefined);
     if (random() < 0.2) cluster.takeSnapshot(pick(), integerBetween(random, 0, 6));
     const chance = random();
     if (chance < 0.5) for (let count = integerBetween(random, 1, 4); count > 0; count--) cluster.propose();
@@ -96,13 +97,16 @@ describe('under crashes, partitions, loss, duplication, reordering and drifting 
     let decided = 0;
     let reads = 0;
     let installs = 0;
+    let transfers = 0;
     for (let seed = 1; seed <= seeds; seed++) {
       const cluster = storm(seed * 1_000 + voters * 10 + observers, { voters, observers, wipes: false });
       decided += cluster.decided.length;
       reads += cluster.linearizableReads;
       installs += cluster.installs;
+      transfers += cluster.transfers;
     }
-    // A storm in which nothing is ever decided, read or brought up by a snapshot would prove nothing.
+    // A storm in which nothing is ever decided, read, handed over or brought up by a snapshot would prove nothing.
+    if (voters > 1) expect(transfers).toBeGreaterThan(seeds / 5);
     // Of two voters, both have in their logs what is decided.
     if (voters !== 2) expect(installs).toBeGreaterThan(seeds / 5);
     expect(decided).toBeGreaterThan(seeds * 5);

@@ -98,6 +98,13 @@ export class Stage {
     this.#turn(id);
   }
 
+  /** `id` is asked to hand the lead over; a refusal goes into the transcript. */
+  transfer(id: NodeId, to?: NodeId): void {
+    const proposed = this.raft(id).transferLeadership(this.now, to);
+    if (proposed.kind === 'refused') this.lines.push(`${id} refuses: ${proposed.code}`);
+    this.#turn(id);
+  }
+
   /** `id` is asked for a change; a refusal goes into the transcript. */
   change(id: NodeId, change: ConfigurationChange): void {
     const proposed = this.raft(id).proposeConfiguration(this.now, change);
@@ -265,9 +272,12 @@ function describeData({ kind, data }: Entry): string {
 export function describeMessage(message: Message): string {
   const head = `${message.from} > ${message.to} ${message.kind} t${message.term}`;
   switch (message.kind) {
+    case 'campaignNow':
+      return head;
     case 'preVoteRequest':
-    case 'voteRequest':
       return `${head} log ${message.lastIndex}@${message.lastTerm}`;
+    case 'voteRequest':
+      return `${head} log ${message.lastIndex}@${message.lastTerm}${message.cause === 'transfer' ? ' transfer' : ''}`;
     case 'preVoteAnswer':
     case 'voteAnswer':
       return `${head} ${message.vote}`;

@@ -93,7 +93,8 @@ test('every message survives the wire, and what is cut short or bent does not ge
   const messages: readonly Message[] = [
     { kind: 'preVoteRequest', ...addressed, lastIndex: 5, lastTerm: 6 },
     { kind: 'preVoteAnswer', ...addressed, vote: 'refused' },
-    { kind: 'voteRequest', ...addressed, lastIndex: 2 ** 40, lastTerm: 6 },
+    { kind: 'voteRequest', ...addressed, lastIndex: 2 ** 40, lastTerm: 6, cause: 'transfer' },
+    { kind: 'campaignNow', ...addressed },
     { kind: 'voteAnswer', ...addressed, vote: 'recovering' },
     { kind: 'snapshotOffer', ...addressed, index: 2 ** 40, snapshotTerm: 7, sentAt: 0.25 },
     { ...append, entries: [] },
