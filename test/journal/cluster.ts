@@ -3,7 +3,7 @@ import type { Disk } from '../../store/disk/port.ts';
 import type { NodeId, Random } from '../../store/environment.ts';
 import { openJournal, type JournalOptions, type OpenJournal } from '../../store/journal/journal.ts';
 import type { JournalLimits } from '../../store/journal/limits.ts';
-import type { Entry } from '../../store/journal/port.ts';
+import type { Entry, ZoneMembers } from '../../store/journal/port.ts';
 import type { Network } from '../../store/peers/port.ts';
 import { testEnvironment, type TestEnvironment } from '../support/environment.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
@@ -33,6 +33,8 @@ export interface ClusterOptions {
   readonly faults?: Partial<NetworkFaults>;
   readonly limits?: Partial<JournalLimits>;
   readonly syncMs?: number;
+  /** The members that a starting node is told of; all of them, and `voters`, by default. */
+  readonly zoneOf?: (id: NodeId) => ZoneMembers;
   /** Puts something between a journal and the network. */
   readonly wrap?: (network: Network) => Network;
 }
@@ -89,10 +91,15 @@ export class TestCluster {
     const committer = createCommitter({}, { disk, environment });
     const joined = this.network.join(id);
     const network = this.#options.wrap?.(joined) ?? joined;
+    const zone = this.#options.zoneOf?.(id) ?? {
+      epoch: 0,
+      members: this.ids.map((one) => ({ id: one, voter: this.voters.includes(one) })),
+    };
     const options: JournalOptions = {
       self: id,
-      zonePeers: this.ids.filter((other) => other !== id),
-      zoneVoters: this.voters,
+      zonePeers: zone.members.map((member) => member.id).filter((other) => other !== id),
+      zoneVoters: zone.members.filter(({ voter }) => voter).map((member) => member.id),
+      epoch: zone.epoch,
       ...this.#options.limits,
     };
     const opening = openJournal(options, { environment, disk, committer, network });
