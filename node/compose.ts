@@ -121,7 +121,7 @@ export async function startNode(
     },
     () => undefined,
   );
-  const { driver, orders, reconcilers } = await startOrderFlow(
+  const { driver, orders, reconcilers, retention } = await startOrderFlow(
     {
       self,
       members: config.members
@@ -130,6 +130,8 @@ export async function startNode(
       settings,
       takeOverAfterMs: config.orders.takeOverAfterMs,
       abandonAfterMs: config.orders.abandonAfterMs,
+      retainForMs: config.orders.retainForMs,
+      isOneZone: config.members.every((member) => member.zone === config.zone),
       openOrdersMax: config.orders.maxOpen,
       catchUpTimeoutMs: CATCH_UP_TIMEOUT_MS,
     },
@@ -147,7 +149,7 @@ export async function startNode(
         const products = await sor.fillCatalog(await loadCatalog(config.catalog));
         log.info({ products, file: config.catalog }, 'filled the empty catalogue of the system of record');
       },
-      observer: { orders: metrics.orders, reconcilers: metrics.reconcilers },
+      observer: { orders: metrics.orders, reconcilers: metrics.reconcilers, views: metrics.orders },
     },
   );
 
@@ -158,6 +160,7 @@ export async function startNode(
     network: store,
     reconcilers,
     storage,
+    retention: () => retention.status(),
     paymentBreaker: () => payments.breakerState,
     queues: () => [
       { name: 'orders', items: driver.active, capacity: config.orders.maxOpen },

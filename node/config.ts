@@ -59,6 +59,8 @@ export interface NodeConfig {
     readonly abandonAfterMs: number;
     /** A member that was silent this long loses its orders to the others. */
     readonly takeOverAfterMs: number;
+    /** An order that has ended and is in the system of record is kept this long after it was placed; 0 for ever. */
+    readonly retainForMs: number;
   };
   readonly functions: {
     /** Absolute. */
@@ -218,6 +220,7 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
       maxOpen: orders.maxOpen,
       abandonAfterMs: orders.abandonAfter,
       takeOverAfterMs: orders.takeOverAfter,
+      retainForMs: orders.retainFor,
     },
     functions: {
       directory:

@@ -1,5 +1,5 @@
 import type { Environment } from '../store/environment.ts';
-import type { Store } from '../store/index.ts';
+import type { Entry, Store } from '../store/index.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import type { FunctionHost } from './ports/functions.ts';
@@ -13,8 +13,10 @@ import {
   type ReconcilersOptions,
   type RunningReconcilers,
 } from './reconcilers/reconcilers.ts';
-import { encodeEvent } from './views/codec.ts';
-import { OrderViews } from './views/order-views.ts';
+import type { Subject } from './retention/ports.ts';
+import { Retention } from './retention/retention.ts';
+import { decodeEntry, encodeEvent } from './views/codec.ts';
+import { OrderViews, type ViewsObserver } from './views/order-views.ts';
 import { Driver } from './workflow/driver.ts';
 import { OrderLog } from './workflow/order-log.ts';
 import { createOrderService } from './workflow/order-service.ts';
@@ -36,6 +38,10 @@ export interface OrderFlowOptions {
   readonly takeOverAfterMs: number;
   readonly abandonAfterMs: number;
   readonly openOrdersMax: number;
+  /** How long an order that has closed is kept after it was created; for ever by default, and with 0. */
+  readonly retainForMs?: number;
+  /** Whether all members of the cluster are in this zone; so by default. */
+  readonly isOneZone?: boolean;
   /** How long a starting node waits for what its peers have that it lacks; the rest comes while it serves. */
   readonly catchUpTimeoutMs: number;
   readonly reconcilers?: Omit<ReconcilersOptions, 'timers'>;
@@ -54,7 +60,11 @@ export interface OrderFlowDependencies {
   readonly storage?: Pick<StorageState, 'isLow'>;
   /** A name that nobody can guess or repeat. */
   readonly randomKey: () => string;
-  readonly observer: { readonly orders: WorkflowObserver; readonly reconcilers?: ReconcilersObserver };
+  readonly observer: {
+    readonly orders: WorkflowObserver;
+    readonly reconcilers?: ReconcilersObserver;
+    readonly views?: ViewsObserver;
+  };
 }
 
 export interface OrderFlow {
@@ -62,6 +72,7 @@ export interface OrderFlow {
   readonly driver: Driver;
   readonly orders: OrderService & { drain(): void };
   readonly reconcilers: RunningReconcilers;
+  readonly retention: Retention;
 }
 
 /** Rejects with LifecycleError when a part does not start; `lifecycle` stops what did. */
@@ -77,11 +88,34 @@ export async function startOrderFlow(
     'order views',
     async () => {
       await store.journal.caughtUp(options.catchUpTimeoutMs);
-      const part = new OrderViews({}, { environment, journal: store.journal, table: store.table('orders') });
+      const part = new OrderViews(
+        {},
+        {
+          environment,
+          journal: store.journal,
+          table: store.table('orders'),
+          ...(observer.views === undefined ? {} : { observer: observer.views }),
+        },
+      );
       await part.start();
       return part;
     },
     (part) => part.close(),
+  );
+
+  const retention = await lifecycle.start(
+    'retention',
+    () => {
+      const { retainForMs = 0, isOneZone = true } = options;
+      const { journal, ledger } = store;
+      const part = new Retention(
+        { retainForMs, isOneZone },
+        { environment, journal, ledger, views, subjectOf },
+      );
+      part.start();
+      return part;
+    },
+    (part) => part.stop(),
   );
 
   const membership = {
@@ -104,6 +138,7 @@ export async function startOrderFlow(
     observer: observer.orders,
     encode: encodeEvent,
     randomKey,
+    retention,
     ...(dependencies.storage === undefined ? {} : { storage: dependencies.storage }),
   };
   const driver = new Driver({ self, settings }, flow);
@@ -145,7 +180,13 @@ export async function startOrderFlow(
     (part) => part.stop(),
   );
 
-  return { views, driver, orders, reconcilers };
+  return { views, driver, orders, reconcilers, retention };
+}
+
+/** What retention looks at in an entry. */
+function subjectOf(entry: Entry): Subject {
+  const { orderId, type, at } = decodeEntry(entry);
+  return type === 'registered' ? { orderId, registeredAt: at } : { orderId };
 }
 
 /** Resolves once the facts are on this node's disk, so that they are not offered again. */

@@ -1,6 +1,16 @@
 import * as z from 'zod';
 import { defaultPorts } from './relations.ts';
-import { duration, hostAndPort, integer, port, size, text, unlessMissing, url } from './units.ts';
+import {
+  duration,
+  durationOrZero,
+  hostAndPort,
+  integer,
+  port,
+  size,
+  text,
+  unlessMissing,
+  url,
+} from './units.ts';
 
 /**
  * What may stand in `freehold.yaml`, key by key, with its bounds and defaults. What depends on other files or
@@ -87,6 +97,7 @@ export const configSchema = section({
     maxOpen: integer(1, 1_000_000).default(5_000),
     abandonAfter: duration({ min: '1s', max: '7d' }).prefault('15m'),
     takeOverAfter: duration({ min: '500ms', max: '10m' }).prefault('3s'),
+    retainFor: durationOrZero({ min: '1s', max: '3650d' }).prefault('30d'),
   }).prefault({}),
   functions: section({
     directory: path.optional(),

@@ -4,26 +4,38 @@ import * as z from 'zod';
 
 const millisecondsPer = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
+interface DurationBounds {
+  readonly min: string;
+  readonly max: string;
+}
+
 /** `250ms`, `10s`, `15m`, `1h`, `7d` to milliseconds, within bounds. */
-export function duration(bounds: { readonly min: string; readonly max: string }) {
-  const min = parseDuration(bounds.min) ?? 0;
-  const max = parseDuration(bounds.max) ?? Infinity;
+export function duration(bounds: DurationBounds) {
+  const expectation = 'must be a duration with its unit, such as 10s or 15m';
   return z
-    .string({
-      error: (issue) => unlessMissing(issue.input, 'must be a duration with its unit, such as 10s or 15m'),
-    })
-    .transform((text, context) => {
-      const value = parseDuration(text);
-      if (value === undefined) {
-        context.addIssue('must be a duration with its unit (ms, s, m, h, d), such as 10s or 15m');
-        return z.NEVER;
-      }
-      if (value < min || value > max) {
-        context.addIssue(`must be from ${bounds.min} to ${bounds.max}`);
-        return z.NEVER;
-      }
-      return value;
-    });
+    .string({ error: (issue) => unlessMissing(issue.input, expectation) })
+    .transform((text, context) => durationWithin(bounds, text, context));
+}
+
+/** The same, or `0`, which needs no unit. */
+export function durationOrZero(bounds: DurationBounds) {
+  const expectation = 'must be a duration with its unit, such as 30d, or 0';
+  return z
+    .union([z.string(), z.literal(0)], { error: (issue) => unlessMissing(issue.input, expectation) })
+    .transform((text, context) => (text === 0 ? 0 : durationWithin(bounds, text, context)));
+}
+
+function durationWithin({ min, max }: DurationBounds, text: string, context: z.RefinementCtx): number {
+  const value = parseDuration(text);
+  if (value === undefined) {
+    context.addIssue('must be a duration with its unit (ms, s, m, h, d), such as 10s or 15m');
+    return z.NEVER;
+  }
+  if (value < (parseDuration(min) ?? 0) || value > (parseDuration(max) ?? Infinity)) {
+    context.addIssue(`must be from ${min} to ${max}`);
+    return z.NEVER;
+  }
+  return value;
 }
 
 /** In milliseconds; undefined when it is not a duration. */

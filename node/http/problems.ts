@@ -40,6 +40,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   INVALID_SIGNATURE: { status: 400, title: 'The signature does not fit the body' },
   NOT_FOUND: { status: 404, title: 'There is nothing at this path' },
   ORDER_NOT_FOUND: { status: 404, title: 'No such order is known here' },
+  ORDER_NOT_KEPT: { status: 404, title: 'No such order is kept here; an old one is in the system of record' },
   SKU_NOT_FOUND: { status: 404, title: 'No such SKU is known here' },
   RECONCILER_NOT_FOUND: { status: 404, title: 'There is no reconciler of this name' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'This path does not answer that method' },
@@ -59,6 +60,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
   QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
+  CLOCK_BEHIND: { status: 503, title: 'The clock of the node is wrong' },
   DISK_FULL: { status: 503, title: 'The node has too little room on its disk' },
   DRAINING: { status: 503, title: 'The node is about to stop' },
   LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot decide now' },
@@ -160,6 +162,7 @@ export function problemOf(refusal: Refusal): Problem {
       });
     case 'QUORUM_UNAVAILABLE':
     case 'DISK_FULL':
+    case 'CLOCK_BEHIND':
     case 'OVERLOADED':
     case 'DRAINING':
     case 'LEDGER_UNAVAILABLE':
@@ -170,6 +173,7 @@ export function problemOf(refusal: Refusal): Problem {
       return new Problem(code, detail, { state: refusal.state });
     case 'IDEMPOTENCY_KEY_REUSED':
     case 'ORDER_NOT_FOUND':
+    case 'ORDER_NOT_KEPT':
       return new Problem(code, detail);
   }
 }

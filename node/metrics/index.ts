@@ -8,6 +8,7 @@ import { nodeMetrics } from './node.ts';
 import { orderMetrics } from './orders.ts';
 import { paymentMetrics } from './payments.ts';
 import { reconcilerMetrics } from './reconcilers.ts';
+import { retentionMetrics } from './retention.ts';
 import type { MetricSources } from './sources.ts';
 import { stockMetrics } from './stock.ts';
 
@@ -23,6 +24,7 @@ export function createMetrics(options: { readonly self: string }) {
   const sources = () => watched;
   const instruments = new Instruments({ node: options.self });
   journalMetrics(instruments, sources);
+  retentionMetrics(instruments, sources);
   stockMetrics(instruments, sources);
   nodeMetrics(instruments, sources);
 

@@ -10,6 +10,13 @@ export function journalMetrics(instruments: Instruments, sources: CurrentSources
       sequence,
     ]),
   );
+  instruments.gauges(JOURNAL.held, () => {
+    const bases = sources().journal?.bases() ?? {};
+    return Object.entries(sources().journal?.vector() ?? {}).map(([origin, sequence]): Reading<'origin'> => [
+      { origin },
+      sequence - (bases[origin]?.sequence ?? 0),
+    ]);
+  });
   instruments.gauges(JOURNAL.peerLag, () =>
     (sources().journal?.replication() ?? []).map(({ peer, lag }): Reading<'peer'> => [{ peer }, lag]),
   );

@@ -77,6 +77,10 @@ export const ORDERS = {
     'Times an order was put aside to be tried later, by code.',
     ['code'],
   ),
+  forgotten: counter(
+    'freehold_orders_forgotten_total',
+    'Orders dropped from this node because they closed and are older than orders.retainFor.',
+  ),
   takenOver: counter('freehold_orders_taken_over_total', 'Orders taken over from a home suspected dead.'),
   open: define('freehold_open_orders', 'orders', 'Orders this node is driving now.'),
   duration: distribution(
@@ -100,7 +104,26 @@ export const ORDERS = {
   ),
 } as const;
 
+export const RETENTION = {
+  horizonAge: define(
+    'freehold_retention_horizon_age_seconds',
+    'seconds',
+    'Age of the horizon: older orders are forgotten. Absent while none are.',
+  ),
+  behind: define(
+    'freehold_retention_behind_seconds',
+    'seconds',
+    'On the leader: how far an order that does not close keeps the horizon behind where it should be. Its log names it.',
+  ),
+} as const;
+
 export const JOURNAL = {
+  held: define(
+    'freehold_journal_held_entries',
+    'entries',
+    'Entries of each origin on this node’s disk, without those that were given up.',
+    ['origin'],
+  ),
   position: define(
     'freehold_journal_position_entries',
     'entries',
@@ -281,6 +304,7 @@ export const NODE = {
 export const DEFINITIONS: readonly Definition<string>[] = [
   ...Object.values(HTTP),
   ...Object.values(ORDERS),
+  ...Object.values(RETENTION),
   ...Object.values(JOURNAL),
   ...Object.values(LEDGER),
   ...Object.values(STOCK),

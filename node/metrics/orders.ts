@@ -10,6 +10,7 @@ export function orderMetrics(instruments: Instruments, sources: CurrentSources) 
   const ended = instruments.counter(ORDERS.ended);
   const parked = instruments.counter(ORDERS.parked);
   const takenOver = instruments.counter(ORDERS.takenOver);
+  const forgotten = instruments.counter(ORDERS.forgotten);
   const duration = instruments.histogram(ORDERS.duration);
   const stepDuration = instruments.histogram(ORDERS.stepDuration);
   const holdAnswers = instruments.counter(ORDERS.holdAnswers);
@@ -36,5 +37,7 @@ export function orderMetrics(instruments: Instruments, sources: CurrentSources) 
     },
     parked: (code: string): void => parked.inc({ code }),
     takenOver: (): void => takenOver.inc(),
+    /** The views' own word. */
+    forgotten: (orders: number): void => forgotten.inc(orders),
   };
 }

@@ -3,6 +3,7 @@ import type { Ledger } from '../../store/ledger/port.ts';
 import type { Network } from '../../store/peers/port.ts';
 import type { StorageState } from '../ports/storage.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
+import type { RetentionStatus } from '../ports/retention.ts';
 
 export type BreakerState = 'closed' | 'half-open' | 'open';
 
@@ -10,11 +11,12 @@ export type BreakerState = 'closed' | 'half-open' | 'open';
 export interface MetricSources {
   /** Orders this node is driving. */
   readonly openOrders: () => number;
-  readonly journal: Pick<Journal, 'vector' | 'replication'>;
+  readonly journal: Pick<Journal, 'vector' | 'bases' | 'replication'>;
   readonly ledger: Pick<Ledger, 'status' | 'stocks' | 'conservationResidual'>;
   readonly network: Pick<Network, 'peers' | 'reachable'>;
   readonly reconcilers: Pick<Reconcilers, 'status'>;
   readonly storage: StorageState;
+  readonly retention: () => RetentionStatus;
   readonly paymentBreaker: () => BreakerState;
   readonly queues: () => readonly {
     readonly name: string;

@@ -32,13 +32,15 @@ export type Refusal =
         | 'OVERLOADED'
         | 'DRAINING'
         | 'DISK_FULL'
+        | 'CLOCK_BEHIND'
         | 'LEDGER_UNAVAILABLE'
         | 'CATALOG_UNAVAILABLE'
         | 'FUNCTION_FAILED';
       readonly detail: string;
       readonly retryAfterSeconds: number;
     }
-  | { readonly code: 'ORDER_NOT_FOUND'; readonly detail: string }
+  /** `ORDER_NOT_KEPT`: it may have ended so long ago that it is in the system of record only. */
+  | { readonly code: 'ORDER_NOT_FOUND' | 'ORDER_NOT_KEPT'; readonly detail: string }
   | { readonly code: 'NOT_CANCELLABLE'; readonly detail: string; readonly state: OrderState };
 
 export type Answer<T> =
@@ -49,6 +51,8 @@ export interface OrderService {
     order: PlaceOrder,
   ): Promise<Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>>;
   find(orderId: string): Promise<Order | undefined>;
+  /** What to say of an order that is not known here. */
+  absent(orderId: string): Extract<Refusal, { readonly code: 'ORDER_NOT_FOUND' | 'ORDER_NOT_KEPT' }>;
   /** Undefined when the order is unknown here. Sorted by time, then id. */
   events(orderId: string): Promise<readonly RecordedEvent[] | undefined>;
   /** Newest first. `after` is the `next` of the page before. */

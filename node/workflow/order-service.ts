@@ -7,6 +7,7 @@ import type { FoldedOrder } from '../orders/fold.ts';
 import { fingerprintOf, orderIdOf } from '../orders/identity.ts';
 import type { Order, OrderState } from '../orders/order.ts';
 import type { FunctionHost } from '../ports/functions.ts';
+import type { Horizon } from '../ports/retention.ts';
 import type { StorageState } from '../ports/storage.ts';
 import type { Answer, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
 import type { Driver } from './driver.ts';
@@ -22,6 +23,8 @@ import type { Supervisor } from './supervisor.ts';
  * F2  One idempotency key, one order, whichever nodes are asked and however often: the order id is its hash.
  * F3  What is refused leaves nothing behind. What is answered 503 leaves at most a deferred registration, which is
  *     driven only if the client comes back.
+ * F4  An order that is forgotten is not one any more: its key may make a new one. Nothing is registered that would be
+ *     forgotten at once, which a clock that is behind the horizon would do.
  */
 export interface OrderServiceOptions {
   readonly self: string;
@@ -46,6 +49,8 @@ export interface OrderServiceDependencies {
   readonly randomKey: () => string;
   /** Without it there is always room. */
   readonly storage?: Pick<StorageState, 'isLow'>;
+  /** Without it nothing is ever forgotten. */
+  readonly retention?: Pick<Horizon, 'horizon'>;
 }
 
 type Placed = Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>;
@@ -74,6 +79,7 @@ export function createOrderService(
     find: async (orderId) => (await views.get(orderId))?.order,
     events: (orderId) => views.events(orderId),
     list: (query) => views.list(query),
+    absent,
     cancel,
     paymentChanged: (orderId) => {
       if (driver.isDriving(orderId)) driver.drive(orderId);
@@ -146,6 +152,7 @@ export function createOrderService(
     if (draining)
       return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
     // Orders that are here go on, and need what is left.
+    if (environment.clock.now() < horizon()) return clockBehind();
     if (dependencies.storage?.isLow === true) {
       return unavailable('DISK_FULL', 'this node runs out of disk; another one may take the order', 10);
     }
@@ -192,7 +199,8 @@ export function createOrderService(
 
     switch (verdict.kind) {
       case 'won':
-        return driveOwn(orderId);
+        // F4. It took so long that everybody has dropped it.
+        return event.at < horizon() ? clockBehind() : driveOwn(orderId);
       case 'lost':
         return yieldTo(orderId, positionId(verdict.holder), own, fingerprint);
       case 'split': {
@@ -279,19 +287,40 @@ export function createOrderService(
     return { ok: true, value: { folded, replayed: true } };
   }
 
+  function horizon(): number {
+    return dependencies.retention?.horizon() ?? 0;
+  }
+
+  function clockBehind(): { readonly ok: false; readonly refusal: Refusal } {
+    const { log: lines, clock } = environment;
+    lines.error(
+      { now: clock.now(), horizon: horizon() },
+      'the clock of this node is behind what is forgotten',
+    );
+    return unavailable('CLOCK_BEHIND', 'the clock of this node is wrong; another one may take the order', 10);
+  }
+
+  function absent(orderId: string): ReturnType<OrderService['absent']> {
+    const before = horizon();
+    if (before === 0) return { code: 'ORDER_NOT_FOUND', detail: `no order ${orderId} is known to this node` };
+    const since = new Date(before).toISOString();
+    return {
+      code: 'ORDER_NOT_KEPT',
+      detail: `no order ${orderId} is known to this node; if it was placed before ${since}, it is in the system of record`,
+    };
+  }
+
   /** Exact, because the ledger decides: an order is fulfilled or given back, never both. */
   async function cancel(orderId: string): Promise<Answer<Order>> {
     // It may have been accepted at another node a moment ago.
     const folded = await views.waitUntil(orderId, () => true, ARRIVAL_TIMEOUT_MS);
-    if (folded === undefined)
-      return refuse({ code: 'ORDER_NOT_FOUND', detail: `no order ${orderId} is known here` });
+    if (folded === undefined) return refuse(absent(orderId));
     if (folded.order.outcome === 'cancelled') return { ok: true, value: folded.order };
     if (folded.order.outcome !== undefined) return notCancellable(orderId, folded.order.state);
     try {
       const { createdAt } = folded.order;
       const closed = await ledger.release({ orderId, createdAt, reason: 'cancelled' });
-      if (closed.kind === 'forgotten')
-        return refuse({ code: 'ORDER_NOT_FOUND', detail: `order ${orderId} ended long ago` });
+      if (closed.kind === 'forgotten') return refuse(absent(orderId));
       if (closed.kind === 'committed' || closed.reason !== 'cancelled') {
         const ended = await untilEnded(orderId, CANCELLATION_TIMEOUT_MS);
         return notCancellable(orderId, (ended ?? folded).order.state);
@@ -337,7 +366,8 @@ function refuse(refusal: Refusal): { readonly ok: false; readonly refusal: Refus
 }
 
 function unavailable(
-  code: 'QUORUM_UNAVAILABLE' | 'OVERLOADED' | 'DISK_FULL' | 'DRAINING' | 'LEDGER_UNAVAILABLE',
+  code:
+    'QUORUM_UNAVAILABLE' | 'OVERLOADED' | 'DISK_FULL' | 'CLOCK_BEHIND' | 'DRAINING' | 'LEDGER_UNAVAILABLE',
   detail: string,
   retryAfterSeconds: number,
 ): { readonly ok: false; readonly refusal: Refusal } {

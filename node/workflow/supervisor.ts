@@ -90,7 +90,7 @@ export class Supervisor {
 
   /** Makes this node the order's home and drives it; false when no majority answers. */
   async takeOver(orderId: string): Promise<boolean> {
-    if (this.#settling.has(orderId)) return false;
+    if (this.#settling.has(orderId) || this.#dependencies.retention?.isCurrent() === false) return false;
     this.#settling.add(orderId);
     try {
       const settled = await becomeHome(orderId, this.#dependencies);

@@ -43,6 +43,12 @@ export class OrdersInMemory implements OrderService {
     return { ok: true, value: { order, replayed: known !== undefined, waited: asked.waitMs > 0 } };
   }
 
+  absence: 'ORDER_NOT_FOUND' | 'ORDER_NOT_KEPT' = 'ORDER_NOT_FOUND';
+
+  absent(orderId: string): ReturnType<OrderService['absent']> {
+    return { code: this.absence, detail: `no order ${orderId} is known to this node` };
+  }
+
   async find(orderId: string): Promise<Order | undefined> {
     if (this.bug !== undefined) throw this.bug;
     return this.orders.get(orderId);

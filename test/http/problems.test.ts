@@ -6,7 +6,10 @@ const detail = 'what happened';
 
 /** Complete by type: a new refusal code does not compile until its status is stated here. */
 const PLACING: Readonly<
-  Record<Exclude<Refusal['code'], 'ORDER_NOT_FOUND' | 'NOT_CANCELLABLE'>, readonly [Refusal, number, object]>
+  Record<
+    Exclude<Refusal['code'], 'ORDER_NOT_FOUND' | 'ORDER_NOT_KEPT' | 'NOT_CANCELLABLE'>,
+    readonly [Refusal, number, object]
+  >
 > = {
   UNKNOWN_SKU: [{ code: 'UNKNOWN_SKU', detail, field: 'lines[0].sku' }, 422, { field: 'lines[0].sku' }],
   WRONG_CURRENCY: [{ code: 'WRONG_CURRENCY', detail, field: 'currency' }, 422, { field: 'currency' }],
@@ -25,6 +28,7 @@ const PLACING: Readonly<
   IDEMPOTENCY_KEY_REUSED: [{ code: 'IDEMPOTENCY_KEY_REUSED', detail }, 422, {}],
   QUORUM_UNAVAILABLE: [{ code: 'QUORUM_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
   DISK_FULL: [{ code: 'DISK_FULL', detail, retryAfterSeconds: 2 }, 503, {}],
+  CLOCK_BEHIND: [{ code: 'CLOCK_BEHIND', detail, retryAfterSeconds: 2 }, 503, {}],
   OVERLOADED: [{ code: 'OVERLOADED', detail, retryAfterSeconds: 2 }, 503, {}],
   DRAINING: [{ code: 'DRAINING', detail, retryAfterSeconds: 2 }, 503, {}],
   LEDGER_UNAVAILABLE: [{ code: 'LEDGER_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
@@ -33,6 +37,18 @@ const PLACING: Readonly<
 };
 
 describe('refusals of the order service', () => {
+  it('says of an order that is not known whether it may be in the system of record', async () => {
+    const fixture = httpFixture();
+    const id = `ord_${'a'.repeat(26)}`;
+    for (const code of ['ORDER_NOT_FOUND', 'ORDER_NOT_KEPT'] as const) {
+      fixture.orders.absence = code;
+      for (const url of [`/orders/${id}`, `/orders/${id}/events`]) {
+        const response = await fixture.send({ method: 'GET', url });
+        expect([response.statusCode, response.json().code]).toEqual([404, code]);
+      }
+    }
+  });
+
   it.each(Object.entries(PLACING))('%s becomes a problem document', async (code, [refusal, status, more]) => {
     const fixture = httpFixture();
     fixture.orders.refusal = refusal;

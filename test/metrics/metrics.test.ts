@@ -149,6 +149,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
   openOrders: () => 4,
   journal: {
     vector: () => ({ n1: 12, n2: 9 }),
+    bases: () => ({ n2: { sequence: 4, horizon: 1 } }),
     replication: () => [{ peer: 'n2', acknowledged: 10, lag: 2 }],
   },
   ledger: {
@@ -169,6 +170,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
     ],
   },
   storage: { freeBytes: 700, reserveBytes: 500, isLow: false },
+  retention: () => ({ horizon: 1, ageMs: 5_000, behindMs: 2_000 }),
   paymentBreaker: () => 'open',
   queues: () => [{ name: 'payments', items: 7, capacity: 100 }],
   sendQueues: () => ({ n2: { fast: 300, bulk: 0 } }),
@@ -187,6 +189,10 @@ describe('gauges', () => {
       ['freehold_disk_free_bytes', {}, 700],
       ['freehold_disk_reserve_bytes', {}, 500],
       ['freehold_journal_position_entries', { origin: 'n2' }, 9],
+      ['freehold_journal_held_entries', { origin: 'n1' }, 12],
+      ['freehold_journal_held_entries', { origin: 'n2' }, 5],
+      ['freehold_retention_horizon_age_seconds', {}, 5],
+      ['freehold_retention_behind_seconds', {}, 2],
       ['freehold_journal_peer_lag_entries', { peer: 'n2' }, 2],
       ['freehold_ledger_term', {}, 7],
       ['freehold_ledger_is_leader', {}, 1],

@@ -4,7 +4,7 @@ import type { Answer, PlaceOrder } from '../../ports/order-service.ts';
 import type { HttpDependencies } from '../dependencies.ts';
 import { answers, problems } from '../documentation.ts';
 import { waitSecondsOf } from '../prefer.ts';
-import { Problem, problemOf } from '../problems.ts';
+import { problemOf } from '../problems.ts';
 import { readNumbersInQuery } from '../query.ts';
 import { ORDER_STATES, orderId } from '../request-schemas.ts';
 
@@ -40,6 +40,9 @@ const listQuery = {
 } as const;
 
 export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): FastifyPluginAsync {
+  const absent = (id: string): never => {
+    throw problemOf(orders.absent(id));
+  };
   return async (app) => {
     app.post<{ Body: Pick<PlaceOrder, 'customer' | 'currency' | 'lines' | 'payment'> }>(
       '/orders',
@@ -74,6 +77,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'QUORUM_UNAVAILABLE',
               'OVERLOADED',
               'DISK_FULL',
+              'CLOCK_BEHIND',
               'DRAINING',
               'LEDGER_UNAVAILABLE',
               'CATALOG_UNAVAILABLE',
@@ -126,11 +130,11 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
           params,
           response: {
             200: answers('The order.', 'Order'),
-            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND'),
+            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND', 'ORDER_NOT_KEPT'),
           },
         },
       },
-      async (request) => (await orders.find(request.params.id)) ?? notFound(request.params.id),
+      async (request) => (await orders.find(request.params.id)) ?? absent(request.params.id),
     );
 
     app.get<{ Params: { id: string } }>(
@@ -143,12 +147,12 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
           params,
           response: {
             200: answers('What happened, oldest first.', 'OrderEvents'),
-            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND'),
+            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND', 'ORDER_NOT_KEPT'),
           },
         },
       },
       async (request) => ({
-        events: (await orders.events(request.params.id)) ?? notFound(request.params.id),
+        events: (await orders.events(request.params.id)) ?? absent(request.params.id),
       }),
     );
 
@@ -166,6 +170,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
             ...problems(
               'INVALID_REQUEST',
               'ORDER_NOT_FOUND',
+              'ORDER_NOT_KEPT',
               'NOT_CANCELLABLE',
               'QUORUM_UNAVAILABLE',
               'DRAINING',
@@ -182,8 +187,4 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
 function valueOf<T>(answer: Answer<T>): T {
   if (!answer.ok) throw problemOf(answer.refusal);
   return answer.value;
-}
-
-function notFound(id: string): never {
-  throw new Problem('ORDER_NOT_FOUND', `${id} is not known to this node.`);
 }
