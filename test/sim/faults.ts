@@ -1,0 +1,344 @@
+import type { NodeId, Random } from '../../store/environment.ts';
+import { integerBetween } from '../support/random.ts';
+import { DiskBudget } from './disk-budget.ts';
+import type { SimNode } from './node.ts';
+import type { FaultKind, Plan, StruckFault } from './plan.ts';
+import type { Bank } from './world/bank.ts';
+import type { SimNetwork } from './world/network.ts';
+import type { Scheduler } from './world/scheduler.ts';
+import type { ShopDatabase } from './world/shop-database.ts';
+import type { Trace } from './world/trace.ts';
+
+/**
+ * Strikes faults, of the kinds and at the pace of the plan, and repairs what does not repair itself: restarts what
+ * ended, empties a disk that a program refuses to run on. Owns no rule about what must hold under them, but one: disks
+ * are lost in a minority only (disk-budget.ts), because nothing is promised beyond.
+ */
+export interface FaultsDependencies {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly trace: Trace;
+  readonly nodes: ReadonlyMap<NodeId, SimNode>;
+  readonly network: SimNetwork;
+  readonly bank: Bank;
+  readonly shop: ShopDatabase;
+  readonly struck: (kind: StruckFault) => void;
+  /** What a program left on its disk has changed under it. */
+  readonly onDiskChanged: (id: NodeId) => void;
+  readonly onWiped: (id: NodeId) => void;
+}
+
+/** What an injected failure of a disk rejects with: told apart from everything else by identity. */
+export class InjectedDiskError extends Error {
+  readonly code = 'DISK_IO';
+}
+
+export class Faults {
+  readonly #plan: Plan;
+  readonly #dependencies: FaultsDependencies;
+  readonly #budget: DiskBudget;
+  #isOver = false;
+
+  constructor(plan: Plan, dependencies: FaultsDependencies) {
+    this.#plan = plan;
+    this.#dependencies = dependencies;
+    this.#budget = new DiskBudget(dependencies);
+  }
+
+  start(fromMs: number): void {
+    this.#dependencies.scheduler.after(fromMs, () => {
+      this.#strikeAndGoOn();
+    });
+  }
+
+  /** Everything works from now on. */
+  end(): void {
+    const { network, nodes, bank, shop, trace, random } = this.#dependencies;
+    this.#isOver = true;
+    trace.add('world', 'calm');
+    network.heal();
+    network.pace = { ...network.pace, loss: 0, lateness: 0, refusal: 0 };
+    bank.isDown = false;
+    shop.isDown = false;
+    bank.pace = { ...bank.pace, questionLost: 0, answerLost: 0, late: 0 };
+    shop.pace = { ...shop.pace, questionLost: 0, answerLost: 0, crash: 0 };
+    for (const node of nodes.values()) {
+      node.disk.failure = undefined;
+      node.disk.pace = this.#usualPace();
+      node.machine.skewMs = 0;
+      node.life?.process.proceed(random() < 0.5 ? 'timer' : 'input');
+      node.boot();
+    }
+  }
+
+  /** The program of a node has ended by itself. Whether it should have is for others to judge. */
+  failed(id: NodeId, options: { readonly diskIsUnusable: boolean }): void {
+    const node = this.#node(id);
+    if (options.diskIsUnusable) this.#wipe(node);
+    this.#bootLater(node, 200, 1_000);
+  }
+
+  #strikeAndGoOn(): void {
+    const { random, scheduler } = this.#dependencies;
+    if (this.#isOver) return;
+    const { kinds, faultEveryMs } = this.#plan;
+    const kind = kinds[Math.floor(random() * kinds.length)];
+    if (kind !== undefined) this.#strike(kind);
+    scheduler.after(faultEveryMs * (0.2 + 1.6 * random()), () => {
+      this.#strikeAndGoOn();
+    });
+  }
+
+  #strike(kind: FaultKind): void {
+    const { struck, trace } = this.#dependencies;
+    const where = this.#attempt(kind);
+    if (where === undefined) return;
+    struck(kind);
+    trace.add('world', 'fault', `${kind} ${where}`);
+  }
+
+  /** Where it struck; undefined when there was nothing to strike. */
+  #attempt(kind: FaultKind): string | undefined {
+    const { random } = this.#dependencies;
+    switch (kind) {
+      case 'kill':
+        return this.#end('kill');
+      case 'killDuringBoot':
+        return this.#killDuringBoot();
+      case 'powerLoss':
+        return this.#end('powerLoss');
+      case 'powerLossOfAll':
+        return this.#powerLossOfAll();
+      case 'stand':
+        return this.#stand();
+      case 'clockJump':
+        return this.#jumpClock();
+      case 'linkBreak':
+        return this.#breakLink();
+      case 'partition':
+        return this.#partition();
+      case 'oneWay':
+        return this.#blockOneWay();
+      case 'diskStall':
+        return this.#stallDisk();
+      case 'diskFailure':
+        return this.#failDisk('input/output error', 100);
+      case 'diskFull':
+        return this.#failDisk('no space left on device', integerBetween(random, 300, 2_500));
+      case 'bitFlip':
+        return this.#flipBit();
+      case 'wipe':
+        return this.#wipeOne();
+      case 'shopDown':
+        return this.#takeDown(this.#dependencies.shop);
+      case 'bankDown':
+        return this.#takeDown(this.#dependencies.bank);
+    }
+  }
+
+  #end(how: 'kill' | 'powerLoss'): string | undefined {
+    const node = this.#any((one) => one.life !== undefined);
+    if (node === undefined) return undefined;
+    this.#endNode(node, how);
+    this.#bootLater(node, 10, 1_500);
+    return node.id;
+  }
+
+  #killDuringBoot(): string | undefined {
+    const node = this.#any(() => true);
+    if (node === undefined) return undefined;
+    this.#endNode(node, 'kill');
+    node.boot();
+    const { scheduler, random, struck } = this.#dependencies;
+    scheduler.after(random() * random() * 400, () => {
+      // Counted when it comes before the end of the start; it is a kill like others otherwise.
+      if (this.#isOver || node.life === undefined) return;
+      if (node.life.flow === undefined) struck('killDuringBoot');
+      this.#endNode(node, random() < 0.5 ? 'kill' : 'powerLoss');
+      this.#bootLater(node, 0, 500);
+    });
+    return node.id;
+  }
+
+  #powerLossOfAll(): string {
+    for (const node of this.#dependencies.nodes.values()) {
+      this.#endNode(node, 'powerLoss');
+      this.#bootLater(node, 10, 600);
+    }
+    return 'everywhere';
+  }
+
+  #stand(): string | undefined {
+    const { network, scheduler, random } = this.#dependencies;
+    const node = this.#any((one) => one.isAwake);
+    const process = node?.life?.process;
+    if (node === undefined || process === undefined) return undefined;
+    process.stand();
+    network.fellSilent(node.id);
+    scheduler.after(integerBetween(random, 50, 2_500), () => {
+      process.proceed(random() < 0.5 ? 'timer' : 'input');
+    });
+    return node.id;
+  }
+
+  #jumpClock(): string | undefined {
+    const { random, scheduler } = this.#dependencies;
+    const node = this.#any(() => true);
+    if (node === undefined) return undefined;
+    const before = node.machine.skewMs;
+    node.machine.skewMs += integerBetween(random, -30_000, 30_000);
+    if (random() < 0.6) {
+      scheduler.after(integerBetween(random, 100, 3_000), () => {
+        node.machine.skewMs = before;
+      });
+    }
+    return node.id;
+  }
+
+  #breakLink(): string | undefined {
+    const [one, other] = this.#anyTwo();
+    return this.#dependencies.network.breakLink(one.id, other.id) ? `${one.id}-${other.id}` : undefined;
+  }
+
+  #partition(): string | undefined {
+    const { network, random, nodes } = this.#dependencies;
+    if (!network.isWhole) return undefined;
+    const ids = [...nodes.keys()];
+    const inside = ids.filter(() => random() < 0.4);
+    const outside = ids.filter((id) => !inside.includes(id));
+    if (inside.length === 0 || outside.length === 0) return undefined;
+    const swallows = random() < 0.5;
+    for (const one of inside) {
+      for (const other of outside) {
+        network.block(one, other, { swallows });
+        network.block(other, one, { swallows });
+      }
+    }
+    this.#healLater();
+    return `${inside.join(' ')} | ${outside.join(' ')}`;
+  }
+
+  #blockOneWay(): string | undefined {
+    const { network, random } = this.#dependencies;
+    if (!network.isWhole) return undefined;
+    const [one, other] = this.#anyTwo();
+    network.block(one.id, other.id, { swallows: random() < 0.5 });
+    this.#healLater();
+    return `${one.id}>${other.id}`;
+  }
+
+  #healLater(): void {
+    const { network, scheduler, random, trace } = this.#dependencies;
+    scheduler.after(integerBetween(random, 100, 2_500), () => {
+      if (network.isWhole) return;
+      trace.add('world', 'heal');
+      network.heal();
+    });
+  }
+
+  #stallDisk(): string | undefined {
+    const { scheduler, random } = this.#dependencies;
+    const node = this.#any((one) => one.isAwake);
+    if (node === undefined) return undefined;
+    node.disk.pace = { ...node.disk.pace, syncMsMin: 50, syncMsMax: integerBetween(random, 100, 700) };
+    scheduler.after(integerBetween(random, 200, 1_500), () => {
+      node.disk.pace = this.#usualPace();
+    });
+    return node.id;
+  }
+
+  #failDisk(detail: string, forMs: number): string | undefined {
+    const { scheduler } = this.#dependencies;
+    const node = this.#any((one) => one.isAwake);
+    if (node === undefined || node.disk.failure !== undefined) return undefined;
+    const failure = new InjectedDiskError(detail);
+    node.disk.failure = failure;
+    scheduler.after(forMs, () => {
+      if (node.disk.failure === failure) node.disk.failure = undefined;
+    });
+    return node.id;
+  }
+
+  #flipBit(): string | undefined {
+    const { random } = this.#dependencies;
+    const node = this.#any((one) => this.#budget.mayLose(one));
+    if (node === undefined) return undefined;
+    const keys = [...node.disk.keys('journal/'), ...node.disk.keys('raft/')];
+    const key = keys[Math.floor(random() * keys.length)];
+    if (key === undefined) return undefined;
+    node.disk.flipBit(key, integerBetween(random, 0, 4_096));
+    this.#budget.damaged(node);
+    if (node.life === undefined) this.#dependencies.onDiskChanged(node.id);
+    else if (random() < 0.7) {
+      // Much of it shows at the next start only.
+      this.#endNode(node, 'kill');
+      this.#bootLater(node, 10, 300);
+    }
+    return `${node.id} ${key}`;
+  }
+
+  #wipeOne(): string | undefined {
+    const node = this.#any((one) => this.#budget.mayLose(one));
+    if (node === undefined) return undefined;
+    this.#wipe(node);
+    this.#bootLater(node, 10, 800);
+    return node.id;
+  }
+
+  #wipe(node: SimNode): void {
+    const { trace, onWiped } = this.#dependencies;
+    this.#endNode(node, 'powerLoss');
+    node.disk.wipe();
+    this.#budget.wiped(node);
+    trace.add(node.id, 'wiped');
+    onWiped(node.id);
+  }
+
+  #takeDown(part: { isDown: boolean }): string | undefined {
+    const { scheduler, random } = this.#dependencies;
+    if (part.isDown) return undefined;
+    part.isDown = true;
+    scheduler.after(integerBetween(random, 200, 2_500), () => {
+      part.isDown = false;
+    });
+    return '';
+  }
+
+  #endNode(node: SimNode, how: 'kill' | 'powerLoss'): void {
+    node.end(how);
+    this.#dependencies.onDiskChanged(node.id);
+  }
+
+  #bootLater(node: SimNode, leastMs: number, mostMs: number): void {
+    const { scheduler, random } = this.#dependencies;
+    scheduler.after(integerBetween(random, leastMs, mostMs), () => {
+      node.boot();
+    });
+  }
+
+  #usualPace(): SimNode['disk']['pace'] {
+    return { syncMsMin: 0.1, ...this.#plan.disk };
+  }
+
+  #any(suits: (node: SimNode) => boolean): SimNode | undefined {
+    const { nodes, random } = this.#dependencies;
+    const suiting = [...nodes.values()].filter(suits);
+    return suiting[Math.floor(random() * suiting.length)];
+  }
+
+  #anyTwo(): readonly [SimNode, SimNode] {
+    const { nodes, random } = this.#dependencies;
+    const all = [...nodes.values()];
+    const place = Math.floor(random() * all.length);
+    const other = (place + 1 + Math.floor(random() * (all.length - 1))) % all.length;
+    const [one, two] = [all[place], all[other]];
+    if (one === undefined || two === undefined) throw new Error('a cluster has two nodes');
+    return [one, two];
+  }
+
+  #node(id: NodeId): SimNode {
+    const node = this.#dependencies.nodes.get(id);
+    if (node === undefined) throw new Error(`no node ${id}`);
+    return node;
+  }
+}

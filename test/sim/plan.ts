@@ -1,0 +1,139 @@
+import type { Random } from '../../store/environment.ts';
+import { integerBetween, seededRandom } from '../support/random.ts';
+
+/**
+ * What a seed stands for: the size of the run, how everything behaves by itself, and which faults strike. Each run has
+ * a part of the faults only (swarm testing, Groce et al. 2012): with all of them at once, none gets far enough to meet
+ * the rare state that it would break.
+ */
+export const faultKinds = [
+  // Struck one by one, by faults.ts.
+  'kill',
+  'killDuringBoot',
+  'powerLoss',
+  'powerLossOfAll',
+  'stand',
+  'clockJump',
+  'linkBreak',
+  'partition',
+  'oneWay',
+  'diskStall',
+  'diskFailure',
+  'diskFull',
+  'bitFlip',
+  'wipe',
+  'shopDown',
+  'bankDown',
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
+
+/** Those that are there all the time, by how things behave; named when they strike. */
+export const ambientFaults = [
+  'frameLost',
+  'frameLate',
+  'sendRefused',
+  'gossipLost',
+  'gossipDoubled',
+  'paymentLost',
+  'paymentAnswerLost',
+  'paymentLate',
+  'paymentDown',
+  'shopLost',
+  'shopAnswerLost',
+  'shopCrashed',
+  'shopRefuses',
+  'clockSkew',
+  'clockDrift',
+  'slowDisk',
+] as const;
+
+export type StruckFault = FaultKind | (typeof ambientFaults)[number];
+
+export type Mode = 'safety' | 'liveness';
+
+export interface Plan {
+  readonly seed: number;
+  /** What all chance in the run begins with. */
+  readonly chance: number;
+  readonly mode: Mode;
+  readonly nodes: 3 | 5;
+  /** For how long faults strike and orders come, ms. */
+  readonly troubleMs: number;
+  readonly buyers: number;
+  readonly capture: 'after-reserve' | 'immediate';
+  readonly skus: readonly { readonly sku: string; readonly unitPrice: number; readonly onHand: number }[];
+  readonly kinds: readonly FaultKind[];
+  /** Mean time between two faults, ms. */
+  readonly faultEveryMs: number;
+  readonly network: {
+    readonly loss: number;
+    readonly lateness: number;
+    readonly refusal: number;
+    readonly latencyMsMax: number;
+  };
+  readonly disk: { readonly syncMsMax: number; readonly readMsMax: number };
+  readonly bank: { readonly questionLost: number; readonly answerLost: number; readonly late: number };
+  readonly shop: { readonly questionLost: number; readonly answerLost: number; readonly crash: number };
+  /** Clocks run this much faster or slower, at most, and are this far apart. */
+  readonly clockDrift: number;
+  readonly clockSkewMs: number;
+}
+
+/** The lease allows followers' clocks to run ten per cent faster than the leader's. */
+const driftMax = 0.045;
+
+export function planOf(options: {
+  readonly seed: number;
+  readonly mode: Mode;
+  readonly nodes?: 3 | 5;
+}): Plan {
+  // The same seed is another world in the other mode, or every safety run would be the beginning of a liveness run.
+  const chance = options.seed * 7_919 + (options.mode === 'safety' ? 1 : 2);
+  const random = seededRandom(chance);
+  const sometimes = (chance: number, value: number): number => (random() < chance ? random() * value : 0);
+  const nodes = options.nodes ?? (random() < 0.75 ? 3 : 5);
+  return {
+    seed: options.seed,
+    chance,
+    mode: options.mode,
+    nodes,
+    troubleMs: integerBetween(random, 2_500, 6_000) * (options.mode === 'safety' ? 1.5 : 1),
+    buyers: integerBetween(random, 6, 20),
+    capture: random() < 0.75 ? 'after-reserve' : 'immediate',
+    skus: Array.from({ length: integerBetween(random, 1, 3) }, (_, place) => ({
+      sku: `SKU-${place + 1}`,
+      unitPrice: 100 * (place + 1),
+      onHand: integerBetween(random, 2, 20),
+    })),
+    kinds: someOf(random, faultKinds),
+    faultEveryMs: integerBetween(random, 100, 700),
+    network: {
+      loss: sometimes(0.5, 0.05),
+      lateness: sometimes(0.4, 0.03),
+      refusal: sometimes(0.3, 0.03),
+      latencyMsMax: random() < 0.7 ? 3 : 40,
+    },
+    disk: { syncMsMax: random() < 0.7 ? 3 : 30, readMsMax: random() < 0.6 ? 0 : 3 },
+    bank: {
+      questionLost: sometimes(0.5, 0.15),
+      answerLost: sometimes(0.5, 0.25),
+      late: sometimes(0.3, 0.1),
+    },
+    shop: {
+      questionLost: sometimes(0.5, 0.15),
+      answerLost: sometimes(0.5, 0.25),
+      crash: sometimes(0.3, 0.1),
+    },
+    clockDrift: sometimes(0.6, driftMax),
+    clockSkewMs: sometimes(0.6, 2_000),
+  };
+}
+
+/** At least one, each with an even chance. */
+function someOf<Value>(random: Random, values: readonly Value[]): readonly Value[] {
+  const chance = 0.2 + random() * 0.6;
+  const chosen = values.filter(() => random() < chance);
+  const any = values[Math.floor(random() * values.length)];
+  return chosen.length > 0 || any === undefined ? chosen : [any];
+}
