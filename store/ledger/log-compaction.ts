@@ -17,6 +17,8 @@ export class LogCompaction {
   /** Below this, nothing is left on disk. */
   #firstIndex: number;
   #base: Place;
+  /** The last that goes. */
+  #lastIndex: number;
   #isUnderWay = false;
 
   constructor(
@@ -25,19 +27,26 @@ export class LogCompaction {
   ) {
     this.#firstIndex = options.firstIndex;
     this.#base = options.base;
+    this.#lastIndex = options.base.index;
     this.#committer = dependencies.committer;
   }
 
-  /** Everything up to `base` may go. Must not go back. */
-  to(base: Place): void {
-    if (base.index > this.#base.index) this.#base = base;
+  /**
+   * Everything up to `base` may go. `lastIndex` is the last entry before it that is on disk: the log that a snapshot
+   * replaced may have ended long before it.
+   */
+  to(base: Place, lastIndex = base.index): void {
+    if (base.index > this.#base.index) {
+      this.#base = base;
+      this.#lastIndex = Math.min(lastIndex, base.index);
+    }
     if (!this.#isUnderWay) void this.#run();
   }
 
   async #run(): Promise<void> {
     this.#isUnderWay = true;
-    while (this.#firstIndex <= this.#base.index) {
-      const end = Math.min(this.#firstIndex + entriesPerCommit, this.#base.index + 1);
+    while (this.#firstIndex <= this.#lastIndex) {
+      const end = Math.min(this.#firstIndex + entriesPerCommit, this.#lastIndex + 1);
       const operations: Operation[] = [baseOperation(this.#base)];
       for (let index = this.#firstIndex; index < end; index += 1) {
         operations.push({ kind: 'delete', key: entryKey(index) });
@@ -45,6 +54,7 @@ export class LogCompaction {
       this.#firstIndex = end;
       await this.#committer.commit(operations);
     }
+    this.#firstIndex = this.#base.index + 1;
     this.#isUnderWay = false;
   }
 }

@@ -19,12 +19,16 @@ export interface LogWriterDependencies {
 export class LogWriter {
   readonly #dependencies: LogWriterDependencies;
   readonly #writes: { readonly sequence: number; readonly messages: Message[] }[] = [];
-  /** The last entry on disk once all writes under way are done. */
   #lastIndex: number;
 
   constructor(options: { readonly lastIndex: number }, dependencies: LogWriterDependencies) {
     this.#lastIndex = options.lastIndex;
     this.#dependencies = dependencies;
+  }
+
+  /** The last entry on disk once all writes under way are done. */
+  get lastIndex(): number {
+    return this.#lastIndex;
   }
 
   /** `together`: operations that must be on disk with it, or not at all. */

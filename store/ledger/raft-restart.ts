@@ -21,7 +21,8 @@ export interface Restart {
   readonly firstIndex: number;
 }
 
-const chunkBytesPerRead = 1024 * 1024;
+/** A node that serves meanwhile is held for as long as it takes to restore so much. */
+const chunkBytesPerRead = 256 * 1024;
 
 /** Rejects with LogDamagedError, or with the disk's own error. */
 export async function restart({

@@ -338,7 +338,7 @@ class RaftReplica implements Replica {
       this.#noticeLeader();
       this.#propose(now);
       const ready = this.#raft.ready();
-      this.#writer.take(ready, this.#snapshots.together(ready));
+      this.#writer.take(ready, this.#snapshots.together(ready, this.#writer.lastIndex));
       for (const message of ready.sendNow) this.#send(message);
       this.#install(ready);
       this.#apply(ready.committed);

@@ -59,6 +59,14 @@ export interface SnapshotsDependencies {
   readonly guard: (action: () => void) => void;
 }
 
+interface Installing {
+  /** Of the write that makes it count. */
+  readonly sequence: number;
+  readonly manifest: SnapshotManifest;
+  /** Of the log on disk that it replaces. */
+  readonly lastIndex: number;
+}
+
 export class Snapshots {
   readonly #options: SnapshotOptions;
   readonly #dependencies: SnapshotsDependencies;
@@ -70,7 +78,7 @@ export class Snapshots {
   /** The core has heard of it, and says in its next `Ready` whether it is taken. */
   #fetched: FetchedSnapshot | undefined;
   /** Taken, and on its way to count. */
-  readonly #installing: { readonly sequence: number; readonly manifest: SnapshotManifest }[] = [];
+  readonly #installing: Installing[] = [];
 
   constructor(
     options: Partial<SnapshotOptions> & { readonly restarted: Restart },
@@ -112,11 +120,11 @@ export class Snapshots {
     return this.#dependencies.store.kept[0]?.bytes ?? 0;
   }
 
-  /** What must be on disk together with what the core wants written. */
-  together({ persist }: Ready): readonly Operation[] {
+  /** What must be on disk together with what the core wants written. `lastIndex`: of the log on disk before it. */
+  together({ persist }: Ready, lastIndex: number): readonly Operation[] {
     if (persist?.snapshot === undefined) return [];
     const { manifest } = this.#fetchedAt(persist.snapshot);
-    this.#installing.push({ sequence: persist.sequence, manifest });
+    this.#installing.push({ sequence: persist.sequence, manifest, lastIndex });
     return this.#dependencies.store.countOperations(manifest);
   }
 
@@ -156,7 +164,7 @@ export class Snapshots {
     this.#installing.shift();
     const { mark } = first.manifest;
     this.#dependencies.store.counts(first.manifest, { oldestIndex: mark.index });
-    this.#compaction.to(mark);
+    this.#compaction.to(mark, first.lastIndex);
   }
 
   #isDue(): boolean {

@@ -96,14 +96,14 @@ export class StockRestore implements SnapshotRestore {
   }
 
   #addProduct(row: Row): void {
-    const product = { ...productOfRow(row), snapshotNumber: 0 };
+    const product = productOfRow(row);
     this.#state.products.set(product.sku, product);
     this.#recount.product(product);
   }
 
   #addOrder(row: Row): void {
     const state = this.#state;
-    const record = { ...orderOfRow(row), snapshotNumber: 0 };
+    const record = orderOfRow(row);
     state.orders.set(record.orderId, record);
     this.#recount.order(record);
     const promise = promiseOf(record.state);

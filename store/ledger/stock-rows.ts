@@ -102,10 +102,10 @@ export function productRow(product: Product): Row {
   return [tables.products, sku, name, unitPrice, currency, onHand, held, sold, listed];
 }
 
-export function productOfRow(row: Row): Omit<Product, 'snapshotNumber'> {
+export function productOfRow(row: Row): Product {
   type Fields = [number, string, string, number, string, number, number, number, boolean];
   const [, sku, name, unitPrice, currency, onHand, held, sold, listed] = row as Fields;
-  return { sku, name, unitPrice, currency, onHand, held, sold, listed };
+  return { sku, name, unitPrice, currency, onHand, held, sold, listed, snapshotNumber: 0 };
 }
 
 export function orderRow(record: OrderRecord): Row {
@@ -114,7 +114,7 @@ export function orderRow(record: OrderRecord): Row {
   return [tables.orders, orderId, fingerprint, kind, detail, flat(lines), datedAt, registration ?? null];
 }
 
-export function orderOfRow(row: Row): Omit<OrderRecord, 'snapshotNumber'> {
+export function orderOfRow(row: Row): OrderRecord {
   type Fields = [number, string, string, number, unknown, unknown[] | 0, number, string | null];
   const [, orderId, fingerprint, kind, detail, lines, datedAt, registration] = row as Fields;
   return {
@@ -125,6 +125,7 @@ export function orderOfRow(row: Row): Omit<OrderRecord, 'snapshotNumber'> {
     registration: registration ?? undefined,
     datedAt,
     slot: -1,
+    snapshotNumber: 0,
   };
 }
 

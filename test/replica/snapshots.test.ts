@@ -194,6 +194,71 @@ describe('a follower that the log no longer reaches', () => {
     expect(askedAgain / 2).toBeLessThanOrEqual(chunks - firstHalf + 3);
   });
 
+  test('loses nothing when its power goes at any moment around the installation', async () => {
+    const start = async (): Promise<{ readonly cluster: ReplicaCluster; readonly away: string }> => {
+      const { cluster, away } = await withOneLeftBehind(16);
+      await cluster.start(away);
+      return { cluster, away };
+    };
+    const { cluster, away } = await start();
+    const startedAt = cluster.clock.monotonic();
+    await cluster.clock.until(() => snapshotsOn(cluster, away).length > 0, { withinMs: 10_000 });
+    const installedAfterMs = cluster.clock.monotonic() - startedAt;
+    for (let cutAfterMs = installedAfterMs - 2; cutAfterMs < installedAfterMs + 3; cutAfterMs += 0.15) {
+      const another = await start();
+      await another.cluster.clock.advance(cutAfterMs);
+      another.cluster.losePower(away);
+      await another.cluster.start(away);
+      await another.cluster.settled();
+      expect(another.cluster.life(away).machine.count).toBe(120);
+      await another.cluster.clock.advance(50);
+      expect(entriesOn(another.cluster, away).length).toBe(
+        another.cluster.life(away).replica.stats().logEntries,
+      );
+    }
+  });
+
+  test('asks again what it had proposed when it led, and what the snapshot hides the end of', async () => {
+    const cluster = await open({ seed: 17 });
+    const stale = await cluster.elected();
+    const others = cluster.followers();
+    cluster.network.partition([[stale], others], { noticed: false });
+    const pending = Promise.all(['one', 'two', 'three'].map((name) => cluster.submit(stale, name, 60_000)));
+    await cluster.clock.until(() => others.some((id) => id === cluster.leader()), { withinMs: 10_000 });
+    const leader = cluster.leader() ?? '';
+    await decideMany(cluster, leader, 'meanwhile', 100);
+    // Nothing is decided after the snapshot that could tell.
+    const { replica } = cluster.life(leader);
+    for (let more = 0; replica.stats().snapshotIndex < replica.status().lastIndex; more++) {
+      await cluster.decide(leader, `more ${more}`);
+      await cluster.clock.advance(100);
+    }
+    const before = cluster.life(leader).machine.count;
+    cluster.network.heal();
+    await cluster.clock.until(() => snapshotsOn(cluster, stale).length > 0, { withinMs: 10_000 });
+    const answers = await cluster.clock.resolve(pending, { withinMs: 2_000 });
+    expect(answers).toEqual([before + 1, before + 2, before + 3]);
+    await cluster.settled();
+  });
+
+  test('takes over the time of the ledger, which may be ahead of every clock', async () => {
+    const voters = ['n1', 'n2', 'n3', 'n4', 'n5'];
+    const first = await (await open({ seed: 18, voters })).elected();
+    const cluster = await open({ seed: 18, voters, wallSkewMs: { [first]: 60_000 } });
+    expect(await cluster.elected()).toBe(first);
+    const [away = ''] = cluster.followers();
+    cluster.kill(away);
+    await decideMany(cluster, first, 'by a clock that is ahead', 5);
+    cluster.kill(first);
+    const next = await cluster.elected();
+    await decideMany(cluster, next, 'by one that is not', 60);
+    await cluster.start(away);
+    await cluster.clock.until(() => snapshotsOn(cluster, away).length > 0, { withinMs: 10_000 });
+    await decideMany(cluster, next, 'afterwards', 5);
+    await cluster.settled();
+    expect(cluster.life(away).machine.stamps).toEqual(cluster.life(next).machine.stamps);
+  });
+
   test('follows the offer when what it was fetching is gone', async () => {
     const { cluster, leader, away } = await withOneLeftBehind(14);
     await cluster.start(away);
