@@ -70,6 +70,7 @@ export interface NodeConfig {
   readonly ledger: {
     readonly heartbeatMs: number;
     readonly electionTimeoutMs: number;
+    readonly snapshotAfterEntries: number;
   };
   readonly log: { readonly level: LogLevel };
 }
@@ -229,7 +230,11 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
           : resolve(directory, document.functions.directory),
       workers: document.functions.workers,
     },
-    ledger: { heartbeatMs: ledger.heartbeat, electionTimeoutMs: ledger.electionTimeout },
+    ledger: {
+      heartbeatMs: ledger.heartbeat,
+      electionTimeoutMs: ledger.electionTimeout,
+      snapshotAfterEntries: ledger.snapshotAfter,
+    },
     log: document.log,
   };
 }

@@ -35,6 +35,8 @@ export interface AssembleOptions {
     readonly electionTimeoutMs?: number;
     /** How long a command may stay undecided before its caller hears TIMEOUT. */
     readonly commandTimeoutMs?: number;
+    /** Entries of the log after which a snapshot takes the place of what came before it. */
+    readonly snapshotAfterEntries?: number;
   };
   readonly journal?: Partial<JournalLimits>;
 }
@@ -61,6 +63,8 @@ export interface AssembledStore {
 }
 
 const commandTimeoutMsDefault = 5_000;
+/** Of the entries before a snapshot, for who is a little behind; never more than lie between two snapshots. */
+const keptEntriesMax = 2_000;
 
 /** Rejects with what a damaged journal or ledger throws, or with the disk's own error. */
 export async function assembleStore(
@@ -74,7 +78,11 @@ export async function assembleStore(
 ): Promise<AssembledStore> {
   const { self, zone, members } = options;
   const { environment, disk, observer } = dependencies;
-  const { commandTimeoutMs = commandTimeoutMsDefault, ...timing } = options.ledger ?? {};
+  const {
+    commandTimeoutMs = commandTimeoutMsDefault,
+    snapshotAfterEntries,
+    ...timing
+  } = options.ledger ?? {};
   checkMembership(options);
 
   const closing: (() => Promise<void>)[] = [];
@@ -103,6 +111,7 @@ export async function assembleStore(
         voters: idsOf(members.filter(isVoter)),
         observers: idsOf(members.filter((member) => !isVoter(member))),
         ...timing,
+        ...(snapshotAfterEntries === undefined ? {} : { snapshots: snapshotsEvery(snapshotAfterEntries) }),
       },
       { ...parts, machine },
     );
@@ -123,6 +132,10 @@ export async function assembleStore(
 }
 
 /** What the configuration has checked with better words; wrong here, orders could cross zones. */
+function snapshotsEvery(entries: number): { readonly logEntriesMax: number; readonly keptEntries: number } {
+  return { logEntriesMax: entries, keptEntries: Math.min(entries, keptEntriesMax) };
+}
+
 function checkMembership({ self, zone, members }: AssembleOptions): void {
   const own = members.find((member) => member.id === self);
   invariant(own !== undefined && own.zone === zone, `${self} is listed in zone ${zone}`);

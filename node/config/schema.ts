@@ -106,6 +106,7 @@ export const configSchema = section({
   ledger: section({
     heartbeat: duration({ min: '10ms', max: '10s' }).prefault('100ms'),
     electionTimeout: duration({ min: '100ms', max: '60s' }).prefault('1s'),
+    snapshotAfter: integer(100, 10_000_000).default(50_000),
   }).prefault({}),
   log: section({ level: choice(['debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
 });

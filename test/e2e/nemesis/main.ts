@@ -4,7 +4,7 @@ import { seededRandom } from '../../support/random.ts';
 import { Cluster } from '../support/cluster.ts';
 import { recoveriesOf, recoveryTable } from './recovery.ts';
 import type { Recovery } from './recovery.ts';
-import { products, runRound } from './round.ts';
+import { products, runRound, settings } from './round.ts';
 import type { Round } from './round.ts';
 import { rounds } from './schedule.ts';
 
@@ -59,7 +59,7 @@ for (let number = 1; number <= last; number += 1) {
     console.log(`${((performance.now() - begun) / 1_000).toFixed(1).padStart(7)} s  ${line}`);
   };
   console.log(`\nround ${String(number)}`);
-  const cluster = await Cluster.start({ products });
+  const cluster = await Cluster.start({ products, set: settings });
   running = cluster;
   let violations: readonly string[];
   try {

@@ -8,7 +8,7 @@ import { fullScale } from '../support/scale.ts';
 import { useCluster } from '../support/use-cluster.ts';
 import { faults, mixOf } from './faults.ts';
 import { recoveriesOf, recoveryTable } from './recovery.ts';
-import { products, runRound } from './round.ts';
+import { products, runRound, settings } from './round.ts';
 import { rounds, shuffled } from './schedule.ts';
 
 /**
@@ -19,7 +19,7 @@ import { rounds, shuffled } from './schedule.ts';
 /** While a majority stays, some order ends at least this often, on a machine that has much else to do. */
 const silenceMsMax = 10_000;
 const settleWithinMs = 90_000;
-const cluster = useCluster({ products });
+const cluster = useCluster({ products, set: settings });
 
 /** One of each way to fail. All of them, and mixes, in the long version. */
 const schedule = fullScale

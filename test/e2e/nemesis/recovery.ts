@@ -44,16 +44,18 @@ function overlap(one: Strike, other: Strike): boolean {
   return one.struckAt < other.mendedAt && other.struckAt < one.mendedAt;
 }
 
+const faultWidth = 48;
+
 /** One line per kind of fault. */
 export function recoveryTable(recoveries: readonly Recovery[]): readonly string[] {
   const kinds = Map.groupBy(recoveries, ({ fault }) => fault);
   const seconds = (ms: number): string => `${(ms / 1_000).toFixed(2)} s`.padStart(9);
   return [
-    `${'fault'.padEnd(38)}${'times'.padStart(5)}   first order ended: median, max   longest silence`,
+    `${'fault'.padEnd(faultWidth)}${'times'.padStart(5)}   first order ended: median, max   longest silence`,
     ...[...kinds].map(([fault, of]) => {
       const first = of.map(({ firstEndedMs }) => firstEndedMs);
       return [
-        fault.padEnd(38),
+        fault.padEnd(faultWidth),
         String(of.length).padStart(5),
         '          ',
         seconds(percentile(first, 0.5)),

@@ -22,6 +22,9 @@ const scarce: TestProduct = { sku: 'SCARCE', unitPrice: 900, onHand: 40 };
 /** What the cluster of a round must sell. */
 export const products: readonly TestProduct[] = [...plenty, scarce];
 
+/** What its nodes are set to: snapshots soon enough that who lost its disk, or was long away, comes back by one. */
+export const settings: Readonly<Record<string, string>> = { 'ledger.snapshotAfter': '200' };
+
 export interface RoundOptions {
   readonly seed: number;
   readonly faults: readonly Fault[];
