@@ -1,6 +1,7 @@
 import { fingerprintOf } from '../../node/orders/identity.ts';
 import type { PlaceOrder } from '../../node/ports/order-service.ts';
-import { encodeEvent } from '../../node/views/codec.ts';
+import { Retention } from '../../node/retention/retention.ts';
+import { decodeEntry, encodeEvent } from '../../node/views/codec.ts';
 import { OrderViews } from '../../node/views/order-views.ts';
 import { Driver } from '../../node/workflow/driver.ts';
 import { OrderLog } from '../../node/workflow/order-log.ts';
@@ -31,6 +32,8 @@ export interface FlowNode {
   readonly journal: OpenJournal;
   readonly views: OrderViews;
   readonly service: ReturnType<typeof createOrderService>;
+  /** Only in a cluster that lets orders go. */
+  readonly retention: Retention | undefined;
 }
 
 export class FlowCluster {
@@ -42,10 +45,22 @@ export class FlowCluster {
   readonly nodes = new Map<string, FlowNode>();
   /** Nodes whose disk has too little room. */
   readonly low = new Set<string>();
+  /** What the system of record has: how each order ended, the first time it was told. */
+  readonly delivered = new Map<string, string>();
+  /** Orders whose end was delivered twice, and differently. */
+  readonly contradictions: string[] = [];
   readonly #random: Random;
   readonly #ledger: Ledger;
+  readonly #retainForMs: number | undefined;
 
-  private constructor(ids: readonly string[], clock: VirtualClock, random: Random, ledger: Ledger) {
+  private constructor(
+    ids: readonly string[],
+    clock: VirtualClock,
+    random: Random,
+    ledger: Ledger,
+    retainForMs: number | undefined,
+  ) {
+    this.#retainForMs = retainForMs;
     this.ids = ids;
     this.clock = clock;
     this.#random = random;
@@ -59,10 +74,12 @@ export class FlowCluster {
     readonly clock: VirtualClock;
     readonly random: Random;
     readonly onHand: number;
+    /** Lets closed orders go after this; then ended ones are delivered to `delivered`. For ever by default. */
+    readonly retainForMs?: number;
   }): Promise<FlowCluster> {
-    const { ids, clock, random, onHand } = options;
+    const { ids, clock, random, onHand, retainForMs } = options;
     const ledger = await stockLedger({ clock, products: [{ sku: 'MUG', onHand }] });
-    const cluster = new FlowCluster(ids, clock, random, ledger);
+    const cluster = new FlowCluster(ids, clock, random, ledger, retainForMs);
     for (const id of ids) await cluster.boot(id);
     return cluster;
   }
@@ -98,11 +115,13 @@ export class FlowCluster {
         network.onReachability(handler),
     };
     const log = new OrderLog({ self: id }, { clock, journal, views, encode: encodeEvent });
+    const ledger = this.#ledgerFor(clock, reachesMajority);
+    const retention = this.#retain(environment, journal, ledger, views);
     const flow = {
       environment,
       clock,
       journal,
-      ledger: this.#ledgerFor(clock, reachesMajority),
+      ledger,
       payments: this.payments,
       functions: honestFunctions(),
       views,
@@ -112,6 +131,7 @@ export class FlowCluster {
       encode: encodeEvent,
       randomKey: () => `random-${this.#random()}`,
       storage: storageOf(() => this.low.has(id)),
+      ...(retention === undefined ? {} : { retention }),
     };
     const settings = { capture: 'after-reserve', holdTtlMs: 60_000 } as const;
     const driver = new Driver({ self: id, settings }, flow);
@@ -124,7 +144,8 @@ export class FlowCluster {
       { ...flow, driver, supervisor },
     );
     supervisor.start();
-    this.nodes.set(id, { id, clock, environment, journal, views, service });
+    if (retention !== undefined) this.#deliver(clock, views, log);
+    this.nodes.set(id, { id, clock, environment, journal, views, service, retention });
   }
 
   /** `kill -9`, or with `power` also whatever its disk had not synced. */
@@ -159,7 +180,59 @@ export class FlowCluster {
     return fingerprintOf(this.order(undefined, over));
   }
 
+  #retain(
+    environment: TestEnvironment,
+    journal: OpenJournal,
+    ledger: Ledger,
+    views: OrderViews,
+  ): Retention | undefined {
+    if (this.#retainForMs === undefined) return undefined;
+    const retention = new Retention(
+      { retainForMs: this.#retainForMs, isOneZone: true },
+      {
+        environment,
+        journal,
+        ledger,
+        views,
+        subjectOf: (entry) => {
+          const { orderId, type, at } = decodeEntry(entry);
+          return type === 'registered' ? { orderId, registeredAt: at } : { orderId };
+        },
+      },
+    );
+    retention.start();
+    return retention;
+  }
+
+  /** Every node delivers what it takes for pending: the system of record keeps what it was told first. */
+  #deliver(clock: NodeClock, views: OrderViews, log: OrderLog): void {
+    clock.after(100, () => {
+      void views.pending(50, new Set()).then(async (outcomes) => {
+        for (const { order, outcome } of outcomes) {
+          const known = this.delivered.get(order.id) ?? outcome;
+          if (known !== outcome) this.contradictions.push(`${order.id}: ${known}, then ${outcome}`);
+          this.delivered.set(order.id, known);
+          const folded = await views.get(order.id);
+          if (folded === undefined) continue;
+          await log.append(folded, { type: 'synced', data: { revision: 1 } }, 'local').catch(() => undefined);
+        }
+        this.#deliver(clock, views, log);
+      });
+    });
+  }
+
+  /** A node's own copy of the horizon follows when it reaches a majority. */
   #ledgerFor(clock: NodeClock, reachesMajority: () => boolean): Ledger {
+    let horizon = 0;
+    const handlers = new Set<(horizon: number) => void>();
+    const follow = (): void => {
+      if (reachesMajority() && this.#ledger.horizon() > horizon) {
+        horizon = this.#ledger.horizon();
+        for (const handler of handlers) handler(horizon);
+      }
+      clock.after(50, follow);
+    };
+    if (this.#retainForMs !== undefined) follow();
     const roundTrip = <T>(ask: () => Promise<T>): Promise<T> =>
       new Promise((resolve, reject) => {
         clock.after(1, () => {
@@ -175,6 +248,11 @@ export class FlowCluster {
       release: (release) => roundTrip(() => ledger.release(release)),
       claim: (claim) => roundTrip(() => ledger.claim(claim)),
       forget: (before) => roundTrip(() => ledger.forget(before)),
+      horizon: () => horizon,
+      onHorizon: (handler) => {
+        handlers.add(handler);
+        return () => handlers.delete(handler);
+      },
     };
   }
 }
