@@ -200,7 +200,7 @@ export function createOrderService(
     switch (verdict.kind) {
       case 'won':
         // F4. It took so long that everybody has dropped it.
-        return event.at < horizon() ? clockBehind() : driveOwn(orderId);
+        return event.at < horizon() ? clockBehind() : driveOwn(orderId, own);
       case 'lost':
         return yieldTo(orderId, positionId(verdict.holder), own, fingerprint);
       case 'split': {
@@ -209,7 +209,9 @@ export function createOrderService(
           const claimed = await ledger.claim({ orderId, createdAt: event.at, registration: seen });
           if (claimed.kind === 'forgotten') return defer(orderId, own);
           const { registration } = claimed;
-          return registration === own ? driveOwn(orderId) : yieldTo(orderId, registration, own, fingerprint);
+          return registration === own
+            ? driveOwn(orderId, own)
+            : yieldTo(orderId, registration, own, fingerprint);
         } catch (error) {
           if (!(error instanceof LedgerError)) throw error;
           return defer(orderId, own);
@@ -220,8 +222,15 @@ export function createOrderService(
     }
   }
 
-  async function driveOwn(orderId: string): Promise<Registered> {
-    const folded = await views.get(orderId);
+  /** `own` is the order's registration now. */
+  async function driveOwn(orderId: string, own: string | undefined): Promise<Registered> {
+    let folded = await views.get(orderId);
+    if (own !== undefined && folded !== undefined && folded.order.registration !== own) {
+      // Another one came first here, and the fold goes by time until something builds on one of them (O2).
+      const { home, updatedAt } = folded.order;
+      await log.appendTo(orderId, own, { type: 'takenOver', data: { from: home } }, 'local', updatedAt);
+      folded = await views.get(orderId);
+    }
     if (folded === undefined) return unavailable('QUORUM_UNAVAILABLE', 'the order is not readable yet', 1);
     driver.drive(orderId);
     return { ok: true, value: { folded, replayed: false } };

@@ -14,21 +14,25 @@ import { proposeRegistration, type ClaimSurvey } from './registration.ts';
  * S3  A deferred order is either taken up, because its client came back, or abandoned, and never both: whoever does
  *     the one or the other first puts its claim to the ledger, where the first one stands.
  *
+ * S4  Where a majority can not tell whom it voted for, only an order with a single registration is settled.
+ *
  * Limit: with five voters, two of them unreachable and two registrations of the same key with *different* bodies
  * in flight when a home died, the survey may be a tie; then the ledger's choice stands, whichever was answered.
  * And a registration that no majority had acknowledged before is known to be on this node's disk and its origin's
  * only, until the next exchange of version vectors (a second or two) brings it to the others.
  */
 export interface SettlementDependencies {
-  readonly journal: Pick<Journal, 'holders'>;
+  readonly journal: Pick<Journal, 'holders' | 'covers'>;
   readonly ledger: Pick<Ledger, 'claim'>;
-  readonly views: Pick<Views, 'get'>;
+  readonly views: Pick<Views, 'get' | 'events'>;
   readonly log: OrderLog;
   readonly membership: Membership;
 }
 
 /** `forgotten`: it ended so long ago that the ledger knows it no more. */
 export type Settled = 'home' | 'unsettled' | 'forgotten';
+
+const SURVEY_TIMEOUT_MS = 2_000;
 
 /** What stands in the ledger in place of a registration, once an order is given up. */
 const ABANDONED = 'abandoned';
@@ -42,7 +46,7 @@ export async function becomeHome(
   if (folded === undefined) return 'unsettled';
   let { registration } = folded.order;
   if (!folded.confirmed) {
-    const survey = await surveyed(orderId, journal, membership);
+    const survey = await surveyed(orderId, { journal, views, membership });
     if (survey === undefined) return 'unsettled';
     const proposal = proposeRegistration(survey, registration);
     const { createdAt } = folded.order;
@@ -72,9 +76,7 @@ export type Forsaken = 'abandon' | 'resume' | 'wait' | 'forgotten';
 /** S3. Rejects with LedgerError or JournalError when no majority answers. */
 export async function forsake(
   orderId: string,
-  dependencies: Pick<SettlementDependencies, 'journal' | 'ledger' | 'membership'> & {
-    readonly views: Pick<Views, 'get' | 'events'>;
-  },
+  dependencies: Pick<SettlementDependencies, 'journal' | 'ledger' | 'views' | 'membership'>,
 ): Promise<Forsaken> {
   if (!(await isForsaken(orderId, dependencies))) return 'wait';
   const folded = await dependencies.views.get(orderId);
@@ -92,29 +94,39 @@ export async function forsake(
  */
 async function isForsaken(
   orderId: string,
-  {
-    journal,
-    views,
-    membership,
-  }: Pick<SettlementDependencies, 'journal' | 'membership'> & {
-    readonly views: Pick<Views, 'get' | 'events'>;
-  },
+  dependencies: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
 ): Promise<boolean> {
-  const survey = await surveyed(orderId, journal, membership);
+  const { views } = dependencies;
+  const survey = await surveyed(orderId, dependencies);
   if (survey === undefined) return false;
   const known = new Set((await views.events(orderId))?.map(({ id }) => id));
   const folded = await views.get(orderId);
   return folded?.deferred === true && survey.values().every((holder) => holder === null || known.has(holder));
 }
 
-/** Undefined when no majority answers. */
+/** Undefined when no majority answers whom it voted for. */
 async function surveyed(
   orderId: string,
-  journal: Pick<Journal, 'holders'>,
-  membership: Membership,
+  dependencies: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
 ): Promise<ClaimSurvey | undefined> {
-  const holders = await journal.holders(orderId, { timeoutMs: 2_000 });
+  const { journal, membership } = dependencies;
+  const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
   const voters = membership.members.filter((member) => member.voter).length;
-  if (holders.size <= Math.floor(voters / 2)) return undefined;
+  if (holders.size <= Math.floor(voters / 2)) return onlyRegistration(orderId, dependencies);
   return new Map([...holders].map(([node, holder]) => [node, holder === null ? null : positionId(holder)]));
+}
+
+/**
+ * S4. Voters whose disk was empty when a claim came to them abstain on it for ever; in a cluster that is just being
+ * formed that may be all of them. Where everything is known that anybody can have been told, and there is but one
+ * registration, no votes are needed.
+ */
+async function onlyRegistration(
+  orderId: string,
+  { journal, views, membership }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
+): Promise<ClaimSurvey | undefined> {
+  if (!(await journal.covers(SURVEY_TIMEOUT_MS))) return undefined;
+  const registrations = (await views.events(orderId))?.filter(({ type }) => type === 'registered') ?? [];
+  const [only, ...others] = registrations;
+  return only === undefined || others.length > 0 ? undefined : new Map([[membership.self, only.id]]);
 }
