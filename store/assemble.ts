@@ -3,7 +3,8 @@
  * simulated ones in the simulator, the same store above them. Owns the order in which the parts open and close,
  * and nothing else: who decides what is in the parts.
  *
- * 1. A part is closed before what it stands on: ledger, journal, committer. Disk and network are the caller's.
+ * 1. A part is closed before what it stands on: membership, journal, ledger, committer. Disk and network are the
+ *    caller's.
  * 2. When a part does not open, those that did are closed again.
  * 3. Every handler is in place when this resolves: from then on the network may hand over frames.
  */
@@ -13,23 +14,26 @@ import { createTable } from './disk/tables.ts';
 import { invariant, type Environment, type NodeId } from './environment.ts';
 import { openJournal, type JournalStats, type OpenJournal } from './journal/journal.ts';
 import type { JournalLimits } from './journal/limits.ts';
+import type { ZoneMembers } from './journal/port.ts';
 import { createLedger } from './ledger/ledger.ts';
 import type { Ledger } from './ledger/port.ts';
 import { openReplica, type ReplicaStats } from './ledger/replica.ts';
 import { createStockMachine } from './ledger/stock.ts';
-import type { Network } from './peers/port.ts';
+import { decidedListOf, memberLogOf } from './membership/ledger-members.ts';
+import { configurationOf, differences, epochOf, foundingList } from './membership/member-list.ts';
+import { openMembership } from './membership/membership.ts';
+import type { MemberList, MemberRecord, Membership } from './membership/port.ts';
+import type { MemberNetwork } from './peers/port.ts';
 import type { Table } from './tables.ts';
 
 export interface AssembleOptions {
   readonly self: NodeId;
   readonly zone: string;
-  /** All members, this node included. */
-  readonly members: readonly {
-    readonly id: NodeId;
-    readonly zone: string;
-    /** Whether it decides: its disk counts towards majorities, of its zone's journal and of the ledger. */
-    readonly voter: boolean;
-  }[];
+  /**
+   * All members, this node included: what a cluster is founded with, and whom a newcomer asks. Once the ledger knows
+   * of a list, that one counts. A node that is no voter here founds nothing: it waits to be told.
+   */
+  readonly members: readonly MemberRecord[];
   readonly ledger?: {
     readonly heartbeatMs?: number;
     readonly electionTimeoutMs?: number;
@@ -51,6 +55,7 @@ export interface AssembledStore {
   /** Registers and appends once `opened()` has resolved, which may have to wait for peers. */
   readonly journal: Omit<OpenJournal, 'close' | 'stats'>;
   readonly ledger: Ledger;
+  readonly membership: Membership;
   /** The same name gives the same table. */
   table(name: string): Table;
   stats(): {
@@ -72,12 +77,12 @@ export async function assembleStore(
   dependencies: {
     readonly environment: Environment;
     readonly disk: Disk;
-    readonly network: Network;
+    readonly network: MemberNetwork;
     readonly observer?: StoreObserver;
   },
 ): Promise<AssembledStore> {
   const { self, zone, members } = options;
-  const { environment, disk, observer } = dependencies;
+  const { environment, disk, network, observer } = dependencies;
   const {
     commandTimeoutMs = commandTimeoutMsDefault,
     snapshotAfterEntries,
@@ -93,33 +98,63 @@ export async function assembleStore(
     const committer = createCommitter(observer === undefined ? {} : { observer }, { disk, environment });
     closing.push(() => committer.close());
     const parts = { ...dependencies, committer };
-    const inZone = members.filter((member) => member.zone === zone);
-    const journal = await openJournal(
-      {
-        ...options.journal,
-        self,
-        zonePeers: idsOf(inZone).filter((id) => id !== self),
-        zoneVoters: idsOf(inZone.filter(isVoter)),
-      },
-      parts,
-    );
-    closing.push(() => journal.close());
+    const founding = foundingList(members);
     const machine = createStockMachine();
     const replica = await openReplica(
       {
         self,
-        voters: idsOf(members.filter(isVoter)),
-        observers: idsOf(members.filter((member) => !isVoter(member))),
+        ...(isFounder(options) ? configurationOf(founding) : { voters: [], observers: [] }),
         ...timing,
         ...(snapshotAfterEntries === undefined ? {} : { snapshots: snapshotsEvery(snapshotAfterEntries) }),
       },
       { ...parts, machine },
     );
     closing.push(() => replica.close());
+    const decided = decidedListOf(replica.configuration()) ?? { index: 0, list: founding };
+    const { epoch, members: inZone } = zoneOf(decided.list, zone);
+    const journal = await openJournal(
+      {
+        ...options.journal,
+        self,
+        zonePeers: inZone.map(({ id }) => id).filter((id) => id !== self),
+        zoneVoters: inZone.filter(({ voter }) => voter).map(({ id }) => id),
+        epoch,
+      },
+      // An emptied disk is whole again only with the ledger's word on who the others are.
+      { ...parts, isListCurrent: () => !replica.isRecovering() },
+    );
+    closing.push(() => journal.close());
+    if (decided.index > 0) {
+      network.setMembers(decided.list.members);
+      const disagreements = differences(founding, decided.list);
+      if (disagreements.length > 0) {
+        const message =
+          'the configuration file (first) lists other members than the ledger (second), which counts';
+        environment.log.warn({ disagreements }, message);
+      }
+    }
+    const membership = openMembership(
+      { self, decided },
+      {
+        environment,
+        network,
+        log: memberLogOf(replica),
+        journal: {
+          standing: () => journal.standing(),
+          setMembers: (list) => {
+            journal.setMembers(zoneOf(list, zone));
+          },
+        },
+      },
+    );
+    closing.push(async () => {
+      membership.close();
+    });
 
     let closed: Promise<void> | undefined;
     return {
       journal,
+      membership,
       ledger: createLedger({ commandTimeoutMs }, { log: replica, machine, environment }),
       table: (name) => createTable(name, { disk, log: environment.log }),
       stats: () => ({ committer: committer.stats(), journal: journal.stats(), ledger: replica.stats() }),
@@ -145,6 +180,11 @@ function checkMembership({ self, zone, members }: AssembleOptions): void {
   );
 }
 
-type Members = AssembleOptions['members'];
-const isVoter = (member: Members[number]): boolean => member.voter;
-const idsOf = (members: Members): readonly NodeId[] => members.map((member) => member.id);
+function isFounder({ self, members }: AssembleOptions): boolean {
+  return members.some(({ id, voter }) => id === self && voter);
+}
+
+function zoneOf(list: MemberList, zone: string): ZoneMembers {
+  const members = list.members.filter((member) => member.zone === zone);
+  return { epoch: epochOf(list, zone), members: members.map(({ id, voter }) => ({ id, voter })) };
+}

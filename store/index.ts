@@ -12,15 +12,10 @@ export {
   peerIdOf,
   type Identity,
 } from './peers/identity.ts';
+export type * from './membership/port.ts';
+export { MembershipError } from './membership/port.ts';
 export { MembersError, type Address } from './peers/members.ts';
 export { NetworkError } from './peers/network.ts';
 export type { StoreObserver } from './assemble.ts';
-export {
-  openStore,
-  type MemberStatus,
-  type Store,
-  type StoreMember,
-  type StoreOptions,
-  type StoreStats,
-} from './open.ts';
+export { openStore, type MemberStatus, type Store, type StoreOptions, type StoreStats } from './open.ts';
 export type { Table } from './tables.ts';

@@ -8,15 +8,9 @@ import { assembleStore, type AssembledStore, type AssembleOptions, type StoreObs
 import { openLevelDisk } from './disk/level-disk.ts';
 import type { Environment, NodeId } from './environment.ts';
 import type { Identity } from './peers/identity.ts';
-import type { Address, Member } from './peers/members.ts';
+import type { MemberRecord } from './membership/port.ts';
 import { createNetwork } from './peers/network.ts';
-import type { Lane, Network } from './peers/port.ts';
-
-export interface StoreMember extends Member {
-  readonly zone: string;
-  /** Whether it decides: its disk counts towards majorities, of its zone's journal and of the ledger. */
-  readonly voter: boolean;
-}
+import type { Address, Lane, Network } from './peers/port.ts';
 
 export interface StoreOptions extends Pick<AssembleOptions, 'self' | 'zone' | 'ledger'> {
   /** Created when missing; one process at a time. */
@@ -24,8 +18,8 @@ export interface StoreOptions extends Pick<AssembleOptions, 'self' | 'zone' | 'l
   readonly identity: Identity;
   /** Where this node listens for the others. */
   readonly listen: Address;
-  /** All members, this node included. */
-  readonly members: readonly StoreMember[];
+  /** All members, this node included: what a cluster is founded with, and whom a newcomer asks. */
+  readonly members: readonly MemberRecord[];
 }
 
 export interface MemberStatus {
@@ -94,10 +88,12 @@ async function openParts(
   return {
     ...assembled,
     self,
-    peers: network.peers,
+    get peers() {
+      return network.peers;
+    },
     listening: network.listening,
     members: () =>
-      members.map(({ id, peerId, voter, zone }) => {
+      assembled.membership.list().members.map(({ id, peerId, voter, zone }) => {
         return { id, peerId, zone, voter, reachable: id === self || network.reachable(id) };
       }),
     reachable: (peer) => network.reachable(peer),

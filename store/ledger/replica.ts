@@ -1,8 +1,14 @@
-import { Raft, type Entry, type Message, type Ready } from '../consensus/index.ts';
+import { Raft, type ConfigurationChange, type Entry, type Message, type Ready } from '../consensus/index.ts';
 import type { Committer, Disk } from '../disk/port.ts';
 import { invariant, type Cancel, type Environment, type NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
-import { CommandQueue, type PendingCommand } from './command-queue.ts';
+import { batchBounds, CommandIntake } from './command-intake.ts';
+import type { PendingCommand } from './command-queue.ts';
+import {
+  ConfigurationChanges,
+  type DecidedConfiguration,
+  type Reconfigured,
+} from './configuration-changes.ts';
 import { DueTimer } from './due-timer.ts';
 import { Forwarder, submitChannel } from './forwarder.ts';
 import { Leadership } from './leadership.ts';
@@ -13,14 +19,7 @@ import type { ReplicatedLog, StateMachine } from './machine.ts';
 import { LedgerError, type Ledger } from './port.ts';
 import { Proposals } from './proposals.ts';
 import { restart, type Restart } from './raft-restart.ts';
-import {
-  decodeBatch,
-  decodeForwarded,
-  decodeMessage,
-  encodeBatch,
-  encodeMessage,
-  encodeResults,
-} from './replica-messages.ts';
+import { decodeBatch, decodeMessage, encodeBatch, encodeMessage } from './replica-messages.ts';
 import { Snapshots, type SnapshotOptions } from './snapshots.ts';
 import { SnapshotStore } from './snapshot-store.ts';
 
@@ -30,7 +29,7 @@ const clockJumpToleratedMs = 2_000;
 /**
  * Runs the consensus core on this node: gives it messages and time, does what it says in the order in which it
  * says it, and drives the state machine with what is decided. Owns the loop and the wiring. What is decided and
- * when is the core's; who waits for what is in command-queue.ts, proposals.ts and forwarder.ts; how snapshots are
+ * when is the core's; who waits for what is in command-intake.ts, proposals.ts and forwarder.ts; how snapshots are
  * taken and fetched, and the log shortened, in snapshots.ts.
  *
  * 1. One turn at a time, without a pause in it: what arrives between two turns is taken in together.
@@ -43,9 +42,12 @@ const clockJumpToleratedMs = 2_000;
  */
 export interface ReplicaOptions {
   readonly self: NodeId;
+  /** Who takes part until the log says otherwise. Empty for who is to join others: they tell it who votes. */
   readonly voters: readonly NodeId[];
   /** Receive the log and serve reads; neither vote nor count. */
   readonly observers: readonly NodeId[];
+  /** What the log shall carry about the founders; opaque here. */
+  readonly records?: string;
   readonly heartbeatMs?: number;
   /** A follower waits between this and twice as long before it seeks election. */
   readonly electionTimeoutMs?: number;
@@ -85,6 +87,13 @@ export interface Replica extends ReplicatedLog, Pick<Ledger, 'status' | 'freshne
    * and at once, when it leads already.
    */
   onLeadership(handler: (leading: boolean) => void): Cancel;
+  /** Who takes part, as decided and applied here. */
+  configuration(): DecidedConfiguration;
+  onConfiguration(handler: (decided: DecidedConfiguration) => void): Cancel;
+  /** Proposes another configuration, if this node leads, and waits until it is decided and applied here. */
+  reconfigure(change: ConfigurationChange, options: { readonly timeoutMs: number }): Promise<Reconfigured>;
+  /** Whether this disk may lack what this node once acknowledged (C12). */
+  isRecovering(): boolean;
   stats(): ReplicaStats;
   /** What waits is rejected as CLOSED. What was sent or proposed may still take effect. */
   close(): Promise<void>;
@@ -102,10 +111,6 @@ const defaults = {
   dueIntervalMs: 500,
 };
 
-const batchBounds = { countMax: 1_000, bytesMax: 256 * 1024 };
-const pendingBytesMax = 32 * 1024 * 1024;
-const guestTimeoutMsMax = 60_000;
-
 /** Restores the machine from disk and starts. Rejects with LogDamagedError when the log is not whole. */
 export async function openReplica(
   options: ReplicaOptions,
@@ -118,13 +123,12 @@ export async function openReplica(
   const { hardState, snapshot, entries } = restarted.restored;
   const { term, commitIndex } = hardState;
   log.info({ term, commitIndex, snapshot: snapshot?.index, entries: entries.length }, 'ledger log read');
-  const { self, voters, observers } = options;
-  invariant(voters.includes(self) || observers.includes(self), `${self} is a voter or an observer`);
+  const { self, voters, observers, records } = options;
   const electionTimeoutMs = options.electionTimeoutMs ?? defaults.electionTimeoutMs;
   const raft = new Raft(
     {
       self,
-      configuration: { voters, observers },
+      configuration: { voters, observers, ...(records === undefined ? {} : { records }) },
       electionTimeoutMsMin: electionTimeoutMs,
       electionTimeoutMsMax: electionTimeoutMs * 2,
       heartbeatMs: options.heartbeatMs ?? defaults.heartbeatMs,
@@ -150,11 +154,9 @@ class RaftReplica implements Replica {
   readonly #network: Network;
   readonly #machine: StateMachine;
   readonly #raft: Raft;
-  readonly #members: ReadonlySet<NodeId>;
+  readonly #configurations: ConfigurationChanges;
 
-  /** Commands of this node, and those that other nodes forwarded to it as their leader. */
-  readonly #own: CommandQueue;
-  readonly #guests: CommandQueue;
+  readonly #intake: CommandIntake;
   readonly #forwarder: Forwarder;
   readonly #proposals = new Proposals();
   readonly #writer: LogWriter;
@@ -168,7 +170,6 @@ class RaftReplica implements Replica {
   #appliedAt: number;
   #knownLeader: NodeId | undefined;
   #isTurnScheduled = false;
-  #isOwnTurn = false;
   #alarm: { readonly at: number; readonly cancel: Cancel } | undefined;
   #state: 'running' | 'broken' | 'closed' = 'running';
 
@@ -191,11 +192,14 @@ class RaftReplica implements Replica {
     this.#machine = machine;
     this.#raft = raft;
     this.#appliedAt = restarted.snapshot?.appliedAt ?? 0;
-    this.#members = new Set([...options.voters, ...options.observers]);
     const { clock, log } = environment;
-    const bounds = { pendingMax: options.pendingMax, pendingBytesMax };
-    this.#own = new CommandQueue(bounds, { clock });
-    this.#guests = new CommandQueue(bounds, { clock });
+    const { snapshot } = restarted.restored;
+    const { voters, observers } = options;
+    this.#configurations = new ConfigurationChanges(
+      { decided: snapshot ?? { index: 0, configuration: { voters, observers } } },
+      { clock, log },
+    );
+    this.#intake = new CommandIntake({ pendingMax: options.pendingMax }, { clock });
     this.#forwarder = new Forwarder(
       {
         batchCountMax: batchBounds.countMax,
@@ -203,7 +207,7 @@ class RaftReplica implements Replica {
         requestsMax: options.roundsMax,
         retryDelayMs: options.heartbeatMs ?? defaults.heartbeatMs,
       },
-      { network, queue: this.#own, clock, log, onReady: () => this.#schedule() },
+      { network, queue: this.#intake.own, clock, log, onReady: () => this.#schedule() },
     );
     this.#leadership = new Leadership({ log });
     this.#writer = new LogWriter(
@@ -242,14 +246,15 @@ class RaftReplica implements Replica {
     if (this.#state === 'closed') throw new LedgerError('CLOSED', 'the ledger is closed');
     const { commandBytesMax } = limits;
     invariant(command.byteLength <= commandBytesMax, `a command has at most ${commandBytesMax} bytes`);
-    const result = this.#own.offer(command, options.timeoutMs);
+    const result = this.#intake.own.offer(command, options.timeoutMs);
     this.#schedule();
     return result;
   }
 
   status(): ReturnType<Ledger['status']> {
-    const { role, leader, term, lastIndex, commitIndex, appliedIndex, match } = this.#raft.status();
-    const isVoter = this.#options.voters.includes(this.#options.self);
+    const { role, leader, term, lastIndex, commitIndex, appliedIndex, match, configuration } =
+      this.#raft.status();
+    const isVoter = configuration.voters.includes(this.#options.self);
     return {
       role: !isVoter ? 'observer' : role === 'preCandidate' ? 'candidate' : role,
       ...(leader === undefined ? {} : { leader }),
@@ -278,21 +283,46 @@ class RaftReplica implements Replica {
     return this.#leadership.on(handler);
   }
 
+  configuration(): DecidedConfiguration {
+    return this.#configurations.decided;
+  }
+
+  onConfiguration(handler: (decided: DecidedConfiguration) => void): Cancel {
+    return this.#configurations.on(handler);
+  }
+
+  async reconfigure(
+    change: ConfigurationChange,
+    { timeoutMs }: { readonly timeoutMs: number },
+  ): Promise<Reconfigured> {
+    let outcome: Reconfigured | Promise<Reconfigured> = { kind: 'undecided' };
+    this.#guard(() => {
+      const proposed = this.#raft.proposeConfiguration(this.#environment.clock.monotonic(), change);
+      outcome = proposed.kind === 'refused' ? proposed : this.#configurations.outcome(proposed, timeoutMs);
+    });
+    this.#schedule();
+    return outcome;
+  }
+
+  isRecovering(): boolean {
+    return this.#raft.status().recovering;
+  }
+
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#configurations.close();
     for (const cancel of this.#cancels.splice(0)) cancel();
     this.#alarm?.cancel();
     this.#dueTimer.stop();
     const error = new LedgerError('CLOSED', 'the ledger is closed');
-    this.#own.refuseAll(error);
-    this.#guests.refuseAll(error);
+    this.#intake.refuseAll(error);
     this.#noticeLeadership();
   }
 
   #receive(from: NodeId, payload: Uint8Array): void {
     const message = decodeMessage(from, this.#options.self, payload);
-    if (message === undefined || !this.#members.has(from)) {
+    if (message === undefined) {
       this.#environment.log.warn(
         { peer: from, bytes: payload.byteLength },
         'malformed consensus message dropped',
@@ -305,18 +335,9 @@ class RaftReplica implements Replica {
     this.#schedule();
   }
 
-  /** A non-leader answers that nothing is decided; the sender then waits for the leader that both will know. */
-  async #receiveForwarded(payload: Uint8Array): Promise<Uint8Array> {
-    const forwarded = decodeForwarded(payload);
-    if (forwarded === undefined) throw new Error('malformed commands');
-    const { commands } = forwarded;
-    if (this.#state !== 'running' || this.#raft.role !== 'leader')
-      return encodeResults(commands.map(() => undefined));
-    const timeoutMs = Math.min(forwarded.timeoutMs, guestTimeoutMsMax);
-    const undecided = (): undefined => undefined;
-    const results = commands.map((command) => this.#guests.offer(command, timeoutMs).catch(undecided));
-    this.#schedule();
-    return encodeResults(await Promise.all(results));
+  #receiveForwarded(payload: Uint8Array): Promise<Uint8Array> {
+    const isLeading = this.#state === 'running' && this.#raft.role === 'leader';
+    return this.#intake.serve(payload, { isLeading, onOffered: () => this.#schedule() });
   }
 
   /** A turn follows as soon as the running code has returned. */
@@ -345,7 +366,7 @@ class RaftReplica implements Replica {
       this.#snapshots.turn(ready, this.#appliedAt);
       this.#noticeLeadership();
       this.#armAlarm();
-      if (this.#canPropose() && !(this.#own.isEmpty && this.#guests.isEmpty)) this.#schedule();
+      if (this.#canPropose() && !this.#intake.isEmpty) this.#schedule();
     });
   }
 
@@ -368,9 +389,7 @@ class RaftReplica implements Replica {
       this.#forwarder.abandon();
     }
     if (leader === this.#options.self) return;
-    // Their senders try again with the next leader, as this node does with its own.
-    if (!this.#guests.isEmpty)
-      this.#guests.refuseWaiting(new LedgerError('NO_LEADER', 'this node does not lead'));
+    this.#intake.refuseGuests(new LedgerError('NO_LEADER', 'this node does not lead'));
     if (leader !== undefined) this.#forwarder.sendTo(leader);
   }
 
@@ -380,7 +399,7 @@ class RaftReplica implements Replica {
 
   #propose(now: number): void {
     while (this.#canPropose()) {
-      const commands = this.#takeBatch();
+      const commands = this.#intake.take();
       if (commands.length === 0) return;
       const at = this.#time.now();
       const payload = encodeBatch({ at, commands: commands.map(({ command }) => command) });
@@ -388,28 +407,6 @@ class RaftReplica implements Replica {
       invariant(proposed.kind === 'accepted', `an established leader takes a batch, not ${proposed.kind}`);
       for (const index of proposed.indexes) this.#proposals.add({ index, term: proposed.term, commands });
     }
-  }
-
-  /**
-   * One entry's worth of commands; it must fit into one frame. This node's and the others' are first by turns:
-   * who is always second never gets a place when the first fill every entry, and none for a large command ever.
-   */
-  #takeBatch(): readonly PendingCommand[] {
-    const [first, second] = this.#isOwnTurn ? [this.#own, this.#guests] : [this.#guests, this.#own];
-    this.#isOwnTurn = !this.#isOwnTurn;
-    const taken = first.take({ ...batchBounds, atLeastOne: true });
-    const bytes = taken.reduce((sum, { command }) => sum + command.byteLength, 0);
-    const rest = second.take({
-      countMax: batchBounds.countMax - taken.length,
-      bytesMax: batchBounds.bytesMax - bytes,
-      atLeastOne: taken.length === 0,
-    });
-    return [...taken, ...rest];
-  }
-
-  #giveBack(commands: readonly PendingCommand[]): void {
-    this.#own.giveBack(commands);
-    this.#guests.giveBack(commands);
   }
 
   #onWritten(sequence: number): void {
@@ -432,7 +429,8 @@ class RaftReplica implements Replica {
   #install({ install }: Ready): void {
     if (install === undefined) return;
     this.#appliedAt = this.#snapshots.install(install);
-    this.#giveBack(this.#proposals.overtaken(install));
+    this.#intake.giveBack(this.#proposals.overtaken(install));
+    this.#configurations.installed(install);
     this.#raft.step({ kind: 'applied', now: this.#environment.clock.monotonic(), index: install.index });
     this.#schedule();
   }
@@ -441,10 +439,11 @@ class RaftReplica implements Replica {
     for (const entry of committed) {
       const { winners, losers } = this.#proposals.decided(entry);
       if (losers.length > 0) {
-        this.#giveBack(losers);
+        this.#intake.giveBack(losers);
         this.#schedule();
       }
       if (entry.kind === 'command') this.#applyBatch(entry, winners);
+      this.#configurations.applied(entry);
       this.#snapshots.applied(entry);
     }
     const last = committed.at(-1);
@@ -500,7 +499,7 @@ class RaftReplica implements Replica {
   }
 
   #submitDue(command: Uint8Array): Promise<Uint8Array> {
-    const decided = this.#own.offer(command, this.#options.dueIntervalMs * 10);
+    const decided = this.#intake.own.offer(command, this.#options.dueIntervalMs * 10);
     this.#schedule();
     return decided;
   }

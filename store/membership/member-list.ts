@@ -36,6 +36,13 @@ export function changed(list: MemberList, change: MemberChange): MemberList {
         epochs: nextEpoch(list, member.zone),
       };
     }
+    case 'move': {
+      const member = find(list, change.id);
+      if (isDeepStrictEqual(member.address, change.address)) return list;
+      const moved = recordOf({ ...member, address: change.address });
+      checkPlace(list, moved);
+      return { members: list.members.map((one) => (one === member ? moved : one)), epochs: list.epochs };
+    }
     case 'remove': {
       const member = find(list, change.id);
       const others = list.members.filter((one) => one !== member);
@@ -106,31 +113,35 @@ function withAdded(list: MemberList, asked: MemberRecord): MemberList {
   if (!namePattern.test(member.id)) {
     throw new MembershipError('INVALID_MEMBER', `${member.id} is not a name such as n4`);
   }
-  try {
-    checkMember(member);
-  } catch (error) {
-    if (!(error instanceof MembersError)) throw error;
-    throw new MembershipError('INVALID_MEMBER', error.detail, member.id);
-  }
   if (votersOf(list.members, member.zone).length === 0) {
     throw new MembershipError('INVALID_MEMBER', `zone ${member.zone} has no voter to learn from`, member.id);
   }
   if (list.members.length >= membersMax) {
     throw new MembershipError('INVALID_MEMBER', `a cluster has at most ${membersMax} members`, member.id);
   }
+  const namesake = list.members.find(({ id }) => id === member.id);
+  if (namesake !== undefined) {
+    throw new MembershipError('ALREADY_MEMBER', `${member.id} is a member, and not as asked for`, member.id);
+  }
+  checkPlace(list, member);
+  return { members: [...list.members, member], epochs: list.epochs };
+}
+
+/** That `member` can be reached and known by what belongs to no other. */
+function checkPlace(list: MemberList, member: MemberRecord): void {
+  try {
+    checkMember(member);
+  } catch (error) {
+    if (!(error instanceof MembersError)) throw error;
+    throw new MembershipError('INVALID_MEMBER', error.detail, member.id);
+  }
   for (const other of list.members) {
-    const shared =
-      other.id === member.id
-        ? 'name'
-        : other.peerId === member.peerId
-          ? 'peer id'
-          : isDeepStrictEqual(other.address, member.address)
-            ? 'address'
-            : undefined;
-    if (shared === undefined) continue;
+    if (other.id === member.id) continue;
+    const hasKey = other.peerId === member.peerId;
+    if (!hasKey && !isDeepStrictEqual(other.address, member.address)) continue;
+    const shared = hasKey ? 'peer id' : 'address';
     throw new MembershipError('ALREADY_MEMBER', `${other.id} is a member with this ${shared}`, other.id);
   }
-  return { members: [...list.members, member], epochs: list.epochs };
 }
 
 function find(list: MemberList, id: NodeId): MemberRecord {

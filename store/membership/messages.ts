@@ -2,6 +2,7 @@
  * What members say to each other about the membership, as JSON: rare, and read by people when something is odd.
  * What comes out of a decoder is well-formed, or is undefined.
  */
+import type { Address } from '../peers/port.ts';
 import type { Standing } from './barrier.ts';
 import { configurationOf, listOf } from './member-list.ts';
 import { MembershipError, type MemberChange, type MemberList, type MembershipErrorCode } from './port.ts';
@@ -45,8 +46,9 @@ export function encodeChange(change: MemberChange): Uint8Array {
 export function decodeChange(bytes: Uint8Array): MemberChange | undefined {
   const value = decode(bytes);
   if (value === undefined) return undefined;
-  const { kind, id, member } = value;
+  const { kind, id, member, address } = value;
   if ((kind === 'promote' || kind === 'remove') && typeof id === 'string') return { kind, id };
+  if (kind === 'move' && typeof id === 'string' && isAddress(address)) return { kind, id, address };
   if (kind !== 'add') return undefined;
   const list = asList({ members: [{ ...(member as object), voter: false }], epochs: {} });
   const [added] = list?.members ?? [];
@@ -110,6 +112,12 @@ function decode(bytes: Uint8Array): Record<string, unknown> | undefined {
 function asList(value: unknown): MemberList | undefined {
   const list = listOf({ voters: [], observers: [], records: JSON.stringify(value) ?? '' });
   return list === undefined ? undefined : listOf(configurationOf(list));
+}
+
+function isAddress(value: unknown): value is Address {
+  if (typeof value !== 'object' || value === null) return false;
+  const { host, port } = value as Record<string, unknown>;
+  return typeof host === 'string' && typeof port === 'number';
 }
 
 function isCode(value: unknown): value is MembershipErrorCode {

@@ -1,5 +1,5 @@
 import type { Cancel, NodeId } from '../environment.ts';
-import type { Member } from '../peers/port.ts';
+import type { Address, Member } from '../peers/port.ts';
 
 /** One member, as the ledger has decided it: the same on every node. */
 export interface MemberRecord extends Member {
@@ -20,6 +20,8 @@ export type MemberChange =
   | { readonly kind: 'add'; readonly member: Omit<MemberRecord, 'voter'> }
   /** Makes a voter of a member that has caught up. */
   | { readonly kind: 'promote'; readonly id: NodeId }
+  /** Where the others reach it from now on. */
+  | { readonly kind: 'move'; readonly id: NodeId; readonly address: Address }
   | { readonly kind: 'remove'; readonly id: NodeId };
 
 export type MembershipErrorCode =
