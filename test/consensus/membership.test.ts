@@ -131,6 +131,27 @@ describe('a node that joins', () => {
     expect(stage.raft('n1').status().commitIndex).toBe(5);
   });
 
+  test('is not believed by what it said when it took part before, and may have forgotten since (C12)', () => {
+    const stage = withAnObserver();
+    stage.propose('n1', 'a');
+    stage.deliver(to('j1'));
+    const early = stage.mail.find(from('j1'));
+    stage.drop(from('j1'));
+    stage.deliver();
+    stage.change('n1', { kind: 'remove', node: 'j1' });
+    stage.drop(to('j1'));
+    stage.deliver();
+    stage.actor('j1').disk = emptyDisk;
+    stage.restart('j1');
+    stage.pass(10);
+    stage.change('n1', { kind: 'addObserver', node: 'j1' });
+    stage.drop(to('j1'));
+    if (early === undefined) throw new Error('j1 said nothing');
+    stage.hand(early);
+    stage.deliver();
+    expect(stage.raft('n1').status().match).toMatchObject({ j1: 0 });
+  });
+
   test('becomes a voter only when it remembers (C19)', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh, j1: empty });
     stage.elect('n1');

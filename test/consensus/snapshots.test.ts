@@ -243,6 +243,18 @@ describe('a fetched snapshot that is not needed any more (C16)', () => {
   });
 });
 
+test('votes that were given for a log do not count for the snapshot that took its place', () => {
+  const stage = new Stage({ n1: { term: 4, log: [1, 4, 4], commitIndex: 1 }, n2: fresh, n3: fresh });
+  stage.pass(200);
+  stage.tick('n1');
+  stage.deliver(({ kind }) => kind.startsWith('preVote'));
+  expect(stage.raft('n1').role).toBe('candidate');
+  const mark = { index: 2, term: 3, configuration: { voters: ['n1', 'n2', 'n3'], observers: [] } };
+  stage.raft('n1').step({ kind: 'snapshotFetched', now: stage.now, mark });
+  stage.deliver();
+  expect(stage.raft('n1').status()).toMatchObject({ role: 'follower', lastIndex: 2 });
+});
+
 describe('while snapshots go round', () => {
   test('a leader that compacts again during a transfer offers the newer one, and takes the older one too', () => {
     const stage = withAStraggler();
