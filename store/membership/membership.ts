@@ -258,11 +258,12 @@ class NodeMembership implements OpenMembership {
     );
     journal.setMembers(list);
     this.#cancelFarewell();
-    if (removed.length === 0 || !isMember(this.#options.self)) network.setMembers(list.members);
-    else {
-      // Let in who is new at once; who has to leave is told first.
-      network.setMembers([...list.members, ...removed.filter((member) => !sharesKey(member, list))]);
-      for (const { id } of removed) network.send(id, channels.farewell, encodeFarewell(decided));
+    // Who is new is let in at once; who has to leave is told first. One that leaves answers whoever asked it to.
+    const leaving = isMember(this.#options.self) ? removed : before.members;
+    const isLeaving = leaving.length > 0;
+    network.setMembers([...list.members, ...leaving.filter((member) => !sharesKey(member, list))]);
+    for (const { id } of removed) network.send(id, channels.farewell, encodeFarewell(decided));
+    if (isLeaving) {
       this.#cancelFarewell = environment.clock.after(this.#options.farewellMs, () => {
         network.setMembers(list.members);
       });
