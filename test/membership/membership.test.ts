@@ -259,7 +259,9 @@ describe('members of a running cluster', () => {
     expect(await cluster.change('n1', { kind: 'promote', id: 'n4' })).toBe('JOURNAL_BEHIND');
     expect(await cluster.change('n2', { kind: 'remove', id: 'n4' })).toBe(before);
     cluster.kill('n2');
-    expect(await cluster.change('n1', { kind: 'remove', id: 'n2' })).toMatch(/^(NO_LEADER|TIMEOUT|QUORUM_AT_RISK)$/);
+    expect(await cluster.change('n1', { kind: 'remove', id: 'n2' })).toMatch(
+      /^(NO_LEADER|TIMEOUT|QUORUM_AT_RISK)$/,
+    );
   });
 
   test('hear where one of them has moved, and one that was away hears it all when it returns', async () => {
