@@ -74,8 +74,7 @@ export async function startNode(
           webhookSecret: config.payments.webhookSecret.reveal(),
           timeoutMs: config.payments.timeoutMs,
           maxConcurrent: config.payments.maxConcurrent,
-          // One budget for the cluster: each node takes its share, whoever is up.
-          requestsPerSecond: config.payments.requestsPerSecond / config.members.length,
+          requestsPerSecond: shareOf(config.members.length),
           maxQueue: PAYMENT_QUEUE_MAX,
         },
         { environment, observer: metrics.payments },
@@ -115,6 +114,9 @@ export async function startNode(
     (part) => part.close(),
     { startTimeoutMs: STORE_START_TIMEOUT_MS },
   );
+  const { membership } = store;
+  payments.changeBudget(shareOf(membership.list().members.length));
+  membership.onChange(({ members }) => payments.changeBudget(shareOf(members.length)));
   void store.journal.opened().then(
     () => {
       state.journalOpen = true;
@@ -124,14 +126,14 @@ export async function startNode(
   const { driver, orders, reconcilers, retention } = await startOrderFlow(
     {
       self,
-      members: config.members
-        .filter((member) => member.zone === config.zone)
-        .map(({ id, voter }) => ({ id, voter })),
+      get members() {
+        return membership.list().members.filter((member) => member.zone === config.zone);
+      },
       settings,
       takeOverAfterMs: config.orders.takeOverAfterMs,
       abandonAfterMs: config.orders.abandonAfterMs,
       retainForMs: config.orders.retainForMs,
-      isOneZone: config.members.every((member) => member.zone === config.zone),
+      isOneZone: membership.list().members.every((member) => member.zone === config.zone),
       openOrdersMax: config.orders.maxOpen,
       catchUpTimeoutMs: CATCH_UP_TIMEOUT_MS,
     },
@@ -157,6 +159,7 @@ export async function startNode(
     openOrders: () => driver.active,
     journal: store.journal,
     ledger: store.ledger,
+    ledgerKept: () => store.stats().ledger,
     network: store,
     reconcilers,
     storage,
@@ -177,6 +180,7 @@ export async function startNode(
       reconcilers,
       payments,
       cluster: () => clusterView(config, store),
+      membership,
       readiness,
       draining: () => state.draining,
       metrics,
@@ -199,6 +203,8 @@ export async function startNode(
   function readiness(): Readiness {
     const reasons: string[] = [];
     if (state.draining) reasons.push('the node is shutting down');
+    if (!membership.list().members.some(({ id }) => id === self))
+      reasons.push('the node is not a member of its cluster any more (NOT_A_MEMBER): stop it for good');
     if (storage.isLow)
       reasons.push(`the disk has less than ${String(storage.reserveBytes)} bytes left (disk.reserve)`);
     if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
@@ -207,6 +213,11 @@ export async function startNode(
     if (store.ledger.lastSyncAt() === 0)
       reasons.push('no catalogue has been read from the system of record yet');
     return { ready: reasons.length === 0, reasons };
+  }
+
+  /** One payment budget for the cluster: each node takes its share, whoever is up. */
+  function shareOf(members: number): number {
+    return config.payments.requestsPerSecond / Math.max(1, members);
   }
 
   /** Orders under way come to their end, or to a point from which another node goes on. */
@@ -258,12 +269,12 @@ function clusterView(config: NodeConfig, store: Store): ClusterView {
     self: config.node,
     ...(leader === undefined ? {} : { leader }),
     term,
-    members: config.members.map(({ id, peerId, zone, voter }) => ({
+    members: store.members().map(({ id, peerId, zone, voter, reachable }) => ({
       id,
       peerId,
       zone,
       voter,
-      reachable: id === config.node || store.reachable(id),
+      reachable,
       position: vector[id] ?? 0,
       lag: lags.get(id) ?? 0,
     })),

@@ -34,6 +34,9 @@ export function ledgerMetrics(instruments: Instruments, sources: CurrentSources)
     LEDGER.appliedIndex,
     fromStatus(({ appliedIndex }) => appliedIndex),
   );
+  instruments.gauge(LEDGER.logEntries, () => sources().ledgerKept?.().logEntries);
+  instruments.gauge(LEDGER.snapshotIndex, () => sources().ledgerKept?.().snapshotIndex);
+  instruments.gauge(LEDGER.snapshotBytes, () => sources().ledgerKept?.().snapshotBytes);
   instruments.gauges(LEDGER.memberLag, () => {
     const status = sources().ledger?.status();
     if (status?.role !== 'leader') return [];

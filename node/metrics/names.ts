@@ -162,6 +162,17 @@ export const LEDGER = {
     'On the leader: entries that a member does not hold yet.',
     ['peer'],
   ),
+  logEntries: define(
+    'freehold_ledger_log_entries',
+    'entries',
+    'Entries of the log that are still kept, in memory and on disk.',
+  ),
+  snapshotIndex: define(
+    'freehold_ledger_snapshot_index',
+    'none',
+    'Index up to which the newest snapshot goes; 0 without one.',
+  ),
+  snapshotBytes: define('freehold_ledger_snapshot_bytes', 'bytes', 'Size of the newest snapshot.'),
   leaderships: counter('freehold_ledger_leaderships_total', 'Times this node became leader.'),
 } as const;
 

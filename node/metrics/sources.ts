@@ -1,5 +1,6 @@
 import type { Journal } from '../../store/journal/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
+import type { StoreStats } from '../../store/index.ts';
 import type { Network } from '../../store/peers/port.ts';
 import type { StorageState } from '../ports/storage.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
@@ -13,6 +14,8 @@ export interface MetricSources {
   readonly openOrders: () => number;
   readonly journal: Pick<Journal, 'vector' | 'bases' | 'replication'>;
   readonly ledger: Pick<Ledger, 'status' | 'stocks' | 'conservationResidual'>;
+  /** What the ledger keeps. */
+  readonly ledgerKept: () => StoreStats['ledger'];
   readonly network: Pick<Network, 'peers' | 'reachable'>;
   readonly reconcilers: Pick<Reconcilers, 'status'>;
   readonly storage: StorageState;

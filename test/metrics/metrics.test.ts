@@ -157,6 +157,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
     stocks: () => [level(5, 10), level(-3, 1)],
     conservationResidual: () => 0,
   },
+  ledgerKept: () => ({ logEntries: 12, snapshotIndex: 40, snapshotBytes: 9_000 }),
   network: { peers: ['n2', 'n3'], reachable: (peer) => peer === 'n2' },
   reconcilers: {
     status: () => [
@@ -200,6 +201,9 @@ describe('gauges', () => {
       ['freehold_ledger_last_index', {}, 50],
       ['freehold_ledger_commit_index', {}, 49],
       ['freehold_ledger_applied_index', {}, 48],
+      ['freehold_ledger_log_entries', {}, 12],
+      ['freehold_ledger_snapshot_index', {}, 40],
+      ['freehold_ledger_snapshot_bytes', {}, 9_000],
       ['freehold_ledger_member_lag_entries', { peer: 'n3' }, 30],
       ['freehold_stock_units', { kind: 'on_hand' }, 11],
       ['freehold_stock_units', { kind: 'available' }, 2],
