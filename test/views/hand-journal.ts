@@ -36,6 +36,14 @@ export class HandJournal {
     this.#horizonListener(this.horizon());
   }
 
+  async compact(request: { readonly upTo: Record<string, number>; readonly horizon: number }): Promise<void> {
+    const { upTo, horizon } = request;
+    for (const [origin, sequence] of Object.entries(upTo)) {
+      const last = Math.min(sequence, (this.entries.get(origin)?.length ?? 0) - 1);
+      if (last > (this.#bases[origin]?.sequence ?? 0)) this.raise(origin, { sequence: last, horizon });
+    }
+  }
+
   bases(): Record<string, Base> {
     return this.#bases;
   }
