@@ -70,6 +70,14 @@ describe('the lock on a data directory', () => {
     await disk.close();
   });
 
+  test('is not taken, nor a dead holder’s file touched, while LevelDB says that somebody has it', async () => {
+    await writeFile(join(directory, 'lock'), gone);
+    const inUse = { isInUse: () => Promise.resolve(true) };
+    await expect(lockDirectory(directory, inUse)).rejects.toMatchObject({ code: 'DISK_LOCKED' });
+    expect(await readFile(join(directory, 'lock'), 'utf8')).toBe(gone);
+    expect(await readdir(directory)).toEqual(['lock']);
+  });
+
   test('that cannot be read is not taken for free', async () => {
     await mkdir(join(directory, 'lock'));
     await expect(open(directory)).rejects.toMatchObject({ code: 'DISK_IO' });

@@ -71,17 +71,28 @@ describe('a stopped node', () => {
     const disk = await open(directory);
     await disk.write([put('synced', '1')], { sync: true });
     for (const key of ['a', 'b', 'c']) await disk.write([put(key, '1')], { sync: false });
+    // Beyond the block that the damage is in.
+    for (const key of ['d', 'e']) await disk.write([put(key, '1'.repeat(40_000))], { sync: false });
     await disk.close();
     const path = await theLog();
     const file = await readFile(path);
-    // In the middle of `b`: LevelDB would skip the block, or go on with `c`.
+    // In the middle of `b`: LevelDB would skip the block, and go on with `e`.
     const damaged = file.lastIndexOf(Buffer.from('b\u00011', 'latin1'));
     expect(damaged).toBeGreaterThan(0);
     file[damaged] = 0;
     await writeFile(path, file);
     const again = await open(directory);
-    const held = await again.getMany(['k1', 'k4', 'synced', 'a', 'b', 'c']);
-    expect(held.map((value) => value !== undefined)).toEqual([true, true, true, true, false, false]);
+    const held = await again.getMany(['k1', 'k4', 'synced', 'a', 'b', 'c', 'd', 'e']);
+    expect(held.map((value) => value !== undefined)).toEqual([
+      true,
+      true,
+      true,
+      true,
+      false,
+      false,
+      false,
+      false,
+    ]);
     await again.close();
     expect(lines.map(({ message }) => message).join()).toContain('never synced');
   });
@@ -119,6 +130,12 @@ describe('a stopped node', () => {
   test('whose witness is lost goes on, says so, and has one again', async () => {
     await write(1, 5);
     await rm(join(directory, 'witness'));
+    // It vouches again from the start on, though nothing is written.
+    await (await open(directory)).close();
+    await cp(data(), join(root, 'as-it-was'), { recursive: true });
+    await rm(data(), { recursive: true });
+    await refusal();
+    await cp(join(root, 'as-it-was'), data(), { recursive: true });
     await write(6, 6);
     expect(lines.map(({ message }) => message).join()).toContain('witness');
     await truncate(await theLog(), 0);
