@@ -13,11 +13,13 @@ import { proposeRegistration, type ClaimSurvey } from './registration.ts';
  * S2  A node that does not reach a majority of the voters settles nothing.
  * S3  A deferred order is either taken up, because its client came back, or abandoned, and never both: whoever does
  *     the one or the other first puts its claim to the ledger, where the first one stands.
+ * S4  Voters that lost their disk abstain on the claims they find again, and in the end they may be a majority. What
+ *     anybody was told is here all the same, once a majority was asked for what it holds; and a registration that was
+ *     answered `201` is neither withdrawn nor deferred, so the fold's choice is the one to propose.
  *
- * S4  Where a majority can not tell whom it voted for, only an order with a single registration is settled.
- *
- * Limit: with five voters, two of them unreachable and two registrations of the same key with *different* bodies
- * in flight when a home died, the survey may be a tie; then the ledger's choice stands, whichever was answered.
+ * Limit: with five voters, two of them unreachable (or where a majority abstains), and two registrations of the same
+ * key with *different* bodies in flight when a home died, the survey may be a tie; then the ledger's choice stands,
+ * whichever was answered.
  * And a registration that no majority had acknowledged before is known to be on this node's disk and its origin's
  * only, until the next exchange of version vectors (a second or two) brings it to the others.
  */
@@ -46,7 +48,7 @@ export async function becomeHome(
   if (folded === undefined) return 'unsettled';
   let { registration } = folded.order;
   if (!folded.confirmed) {
-    const survey = await surveyed(orderId, { journal, views, membership });
+    const survey = await surveyed(orderId, { journal, membership });
     if (survey === undefined) return 'unsettled';
     const proposal = proposeRegistration(survey, registration);
     const { createdAt } = folded.order;
@@ -104,29 +106,15 @@ async function isForsaken(
   return folded?.deferred === true && survey.values().every((holder) => holder === null || known.has(holder));
 }
 
-/** Undefined when no majority answers whom it voted for. */
+/** Undefined when no majority answers; empty when one does, but can not tell whom it voted for (S4). */
 async function surveyed(
   orderId: string,
-  dependencies: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
+  { journal, membership }: Pick<SettlementDependencies, 'journal' | 'membership'>,
 ): Promise<ClaimSurvey | undefined> {
-  const { journal, membership } = dependencies;
   const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
   const voters = membership.members.filter((member) => member.voter).length;
-  if (holders.size <= Math.floor(voters / 2)) return onlyRegistration(orderId, dependencies);
+  if (holders.size <= Math.floor(voters / 2)) {
+    return (await journal.covers(SURVEY_TIMEOUT_MS)) ? new Map() : undefined;
+  }
   return new Map([...holders].map(([node, holder]) => [node, holder === null ? null : positionId(holder)]));
-}
-
-/**
- * S4. Voters whose disk was empty when a claim came to them abstain on it for ever; in a cluster that is just being
- * formed that may be all of them. Where everything is known that anybody can have been told, and there is but one
- * registration, no votes are needed.
- */
-async function onlyRegistration(
-  orderId: string,
-  { journal, views, membership }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
-): Promise<ClaimSurvey | undefined> {
-  if (!(await journal.covers(SURVEY_TIMEOUT_MS))) return undefined;
-  const registrations = (await views.events(orderId))?.filter(({ type }) => type === 'registered') ?? [];
-  const [only, ...others] = registrations;
-  return only === undefined || others.length > 0 ? undefined : new Map([[membership.self, only.id]]);
 }
