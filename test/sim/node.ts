@@ -131,8 +131,19 @@ export class SimNode {
       {
         self: this.id,
         zone: 'sim',
-        members: members.map((id) => ({ id, zone: 'sim', voter: true })),
-        ledger: { heartbeatMs: 100, electionTimeoutMs: 350, commandTimeoutMs: 1_500 },
+        members: members.map((id) => ({
+          id,
+          peerId: id,
+          address: { host: id, port: 1 },
+          zone: 'sim',
+          voter: true,
+        })),
+        ledger: {
+          heartbeatMs: 100,
+          electionTimeoutMs: 350,
+          commandTimeoutMs: 1_500,
+          snapshotAfterEntries: plan.snapshotAfterEntries,
+        },
         journal: journalLimits,
       },
       { environment, disk: this.disk.open(process), network: joined },

@@ -61,6 +61,8 @@ export interface Plan {
   /** For how long faults strike and orders come, ms. */
   readonly troubleMs: number;
   readonly buyers: number;
+  /** Entries of the ledger's log that a snapshot takes the place of. */
+  readonly snapshotAfterEntries: number;
   readonly capture: 'after-reserve' | 'immediate';
   readonly skus: readonly { readonly sku: string; readonly unitPrice: number; readonly onHand: number }[];
   readonly kinds: readonly FaultKind[];
@@ -100,6 +102,7 @@ export function planOf(options: {
     nodes,
     troubleMs: integerBetween(random, 2_500, 6_000) * (options.mode === 'safety' ? 1.5 : 1),
     buyers: integerBetween(random, 6, 20),
+    snapshotAfterEntries: integerBetween(random, 4, 30),
     capture: random() < 0.75 ? 'after-reserve' : 'immediate',
     skus: Array.from({ length: integerBetween(random, 1, 3) }, (_, place) => ({
       sku: `SKU-${place + 1}`,

@@ -13,6 +13,7 @@ import type { Violations } from '../violations.ts';
  */
 interface DurableDisk {
   lookDurable(key: string): Uint8Array | undefined;
+  keys(prefix: string): readonly string[];
 }
 
 export class PromiseChecker {
@@ -74,7 +75,15 @@ export class PromiseChecker {
   }
 
   #holdsEntry(id: NodeId, index: number): boolean {
-    return this.#diskOf(id).lookDurable(`raft/entry/${String(index).padStart(16, '0')}`) !== undefined;
+    const disk = this.#diskOf(id);
+    const number = String(index).padStart(16, '0');
+    if (disk.lookDurable(`raft/entry/${number}`) !== undefined) return true;
+    // A snapshot holds what came before it.
+    return disk
+      .keys('raft/snapshot/')
+      .some(
+        (key) => key.endsWith('/manifest') && (key.split('/')[2] ?? '') >= number && disk.lookDurable(key),
+      );
   }
 
   #checkAcknowledgement(from: NodeId, to: NodeId, payload: Uint8Array): void {

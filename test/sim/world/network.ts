@@ -1,5 +1,5 @@
 import type { Cancel, NodeId, Random } from '../../../store/environment.ts';
-import { RequestError, type Lane, type Network } from '../../../store/peers/port.ts';
+import { RequestError, type Lane, type MemberNetwork } from '../../../store/peers/port.ts';
 import type { Process } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -73,7 +73,7 @@ interface Blockade {
 }
 
 /** What a program holds: the port, and the moment from which it listens. */
-export interface Joined extends Network {
+export interface Joined extends MemberNetwork {
   listen(): void;
 }
 
@@ -116,6 +116,8 @@ export class SimNetwork {
     return {
       self: id,
       peers: this.#members.filter((member) => member !== id),
+      // Who takes part does not change in this world yet.
+      setMembers: () => undefined,
       listen: () => {
         endpoint.listens = true;
         for (const peer of this.#members) if (peer !== id) this.#connectSoon(id, peer);
