@@ -32,7 +32,7 @@ import { Supervisor } from './workflow/supervisor.ts';
  */
 export interface OrderFlowOptions {
   readonly self: string;
-  /** Of this node's zone, itself included. */
+  /** Of this node's zone, itself included while it is one. Read anew at each use: members come and go. */
   readonly members: readonly { readonly id: string; readonly voter: boolean }[];
   readonly settings: FunctionSettings;
   readonly takeOverAfterMs: number;
@@ -80,7 +80,7 @@ export async function startOrderFlow(
   options: OrderFlowOptions,
   dependencies: OrderFlowDependencies,
 ): Promise<OrderFlow> {
-  const { self, members, settings } = options;
+  const { self, settings } = options;
   const { lifecycle, environment, store, payments, functions, sor, randomKey, observer } = dependencies;
   const { clock } = environment;
 
@@ -120,7 +120,9 @@ export async function startOrderFlow(
 
   const membership = {
     self,
-    members,
+    get members() {
+      return options.members;
+    },
     reachable: (id: string) => store.reachable(id),
     onReachability: (handler: (id: string, reachable: boolean) => void) => store.onReachability(handler),
   };

@@ -1,5 +1,6 @@
 import type { Environment } from '../../store/environment.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
+import type { Membership } from '../../store/membership/port.ts';
 import type { OrderService } from '../ports/order-service.ts';
 import type { PaymentProvider } from '../ports/payments.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
@@ -22,6 +23,7 @@ export interface HttpDependencies {
   readonly reconcilers: Reconcilers;
   readonly payments: Pick<PaymentProvider, 'verifyWebhook'>;
   readonly cluster: () => ClusterView;
+  readonly membership: Pick<Membership, 'list' | 'change'>;
   readonly readiness: () => Readiness;
   /** True from the moment the node was told to stop: connections are then closed after their answer. */
   readonly draining: () => boolean;

@@ -101,5 +101,23 @@ export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> 
       },
     ],
   },
+  AddMember: {
+    id: 'n4',
+    peerId: '12D3KooWBhVbVxWtYQ5Sd9PS6mV5b5sH2yK8T6gPq3mBq4dNq1Zt',
+    zone: 'eu-west',
+    address: '10.0.0.14:9080',
+  },
+  MoveMember: { address: '10.0.0.24:9080' },
+  Members: {
+    members: [
+      {
+        id: 'n4',
+        peerId: '12D3KooWBhVbVxWtYQ5Sd9PS6mV5b5sH2yK8T6gPq3mBq4dNq1Zt',
+        zone: 'eu-west',
+        address: '10.0.0.14:9080',
+        voter: false,
+      },
+    ],
+  },
   Readiness: { ready: true, reasons: [] },
 };

@@ -23,6 +23,15 @@ type InterfaceCode =
   | 'METHOD_NOT_ALLOWED'
   | 'REQUEST_TIMEOUT'
   | 'NOT_LEADER'
+  | 'UNKNOWN_MEMBER'
+  | 'ALREADY_MEMBER'
+  | 'INVALID_MEMBER'
+  | 'LAST_VOTER'
+  | 'CHANGE_UNDER_WAY'
+  | 'CHANGE_UNDECIDED'
+  | 'NOT_CAUGHT_UP'
+  | 'JOURNAL_BEHIND'
+  | 'QUORUM_AT_RISK'
   | 'BODY_TOO_LARGE'
   | 'URI_TOO_LONG'
   | 'UNSUPPORTED_MEDIA_TYPE'
@@ -43,13 +52,21 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   ORDER_NOT_KEPT: { status: 404, title: 'No such order is kept here; an old one is in the system of record' },
   SKU_NOT_FOUND: { status: 404, title: 'No such SKU is known here' },
   RECONCILER_NOT_FOUND: { status: 404, title: 'There is no reconciler of this name' },
+  UNKNOWN_MEMBER: { status: 404, title: 'There is no member of this name' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'This path does not answer that method' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request took too long to arrive' },
   NOT_CANCELLABLE: { status: 409, title: 'The order can no longer be cancelled' },
   NOT_LEADER: { status: 409, title: 'Only the ledger leader does this' },
+  ALREADY_MEMBER: { status: 409, title: 'There is a member with this name, peer id or address' },
+  LAST_VOTER: { status: 409, title: 'The last voter of a zone cannot go' },
+  CHANGE_UNDER_WAY: { status: 409, title: 'Another change of members is not finished' },
+  NOT_CAUGHT_UP: { status: 409, title: 'The member lacks too much of the ledger to vote' },
+  JOURNAL_BEHIND: { status: 409, title: 'A member lacks what the journals of the others hold' },
+  QUORUM_AT_RISK: { status: 409, title: 'Too few of the voters that would be left can be reached' },
   BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
   URI_TOO_LONG: { status: 414, title: 'The path is too long' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body must be application/json' },
+  INVALID_MEMBER: { status: 422, title: 'No member can be like this' },
   UNKNOWN_SKU: { status: 422, title: 'The shop does not know this SKU' },
   WRONG_CURRENCY: { status: 422, title: 'The SKU is not sold in this currency' },
   INVALID_ORDER: { status: 422, title: 'The order cannot be accepted' },
@@ -62,6 +79,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
   CLOCK_BEHIND: { status: 503, title: 'The clock of the node is wrong' },
   DISK_FULL: { status: 503, title: 'The node has too little room on its disk' },
+  NOT_A_MEMBER: { status: 503, title: 'The node was taken out of its cluster' },
+  CHANGE_UNDECIDED: { status: 503, title: 'The change was not decided in time, and may take effect yet' },
   DRAINING: { status: 503, title: 'The node is about to stop' },
   LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot decide now' },
   CATALOG_UNAVAILABLE: { status: 503, title: 'The catalogue has not been read yet' },
@@ -77,6 +96,8 @@ interface Extensions {
   readonly state?: string;
   /** The node that leads the ledger. */
   readonly leader?: string;
+  /** The node that stands in the way. */
+  readonly member?: string;
   /** Finds the request in this node's log. */
   readonly traceId?: string;
 }
@@ -165,6 +186,7 @@ export function problemOf(refusal: Refusal): Problem {
     case 'CLOCK_BEHIND':
     case 'OVERLOADED':
     case 'DRAINING':
+    case 'NOT_A_MEMBER':
     case 'LEDGER_UNAVAILABLE':
     case 'CATALOG_UNAVAILABLE':
     case 'FUNCTION_FAILED':

@@ -87,3 +87,36 @@ export const placeOrder = {
     },
   },
 } as const;
+
+const peerAddress = {
+  type: 'string',
+  maxLength: 260,
+  pattern: '^(\\[[0-9a-fA-F:]+\\]|[^\\s:/\\[\\]\\u0000-\\u001f\\u007f\\ud800-\\udfff]+):[0-9]{1,5}$',
+  description: '`host:port`; an IPv6 address stands in brackets.',
+} as const;
+
+export const addMember = {
+  $id: 'AddMember',
+  type: 'object',
+  additionalProperties: false,
+  required: ['id', 'peerId', 'zone', 'address'],
+  properties: {
+    id: { type: 'string', maxLength: 32, pattern: '^[a-z][a-z0-9-]*$', description: 'Such as `n4`.' },
+    peerId: {
+      type: 'string',
+      maxLength: 128,
+      pattern: '^[1-9A-HJ-NP-Za-km-z]+$',
+      description: 'What `freehold identity` prints on its machine.',
+    },
+    zone: { type: 'string', maxLength: 64, pattern: LINE_OF_TEXT },
+    address: peerAddress,
+  },
+} as const;
+
+export const moveMember = {
+  $id: 'MoveMember',
+  type: 'object',
+  additionalProperties: false,
+  required: ['address'],
+  properties: { address: peerAddress },
+} as const;

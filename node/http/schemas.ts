@@ -1,4 +1,4 @@
-import { currency, ORDER_STATES, placeOrder } from './request-schemas.ts';
+import { addMember, moveMember, currency, ORDER_STATES, placeOrder } from './request-schemas.ts';
 
 /**
  * JSON Schemas of what goes out, and the list of all shared schemas: registered once under their `$id`, used
@@ -242,6 +242,30 @@ const cluster = {
   },
 } as const;
 
+const members = {
+  $id: 'Members',
+  type: 'object',
+  additionalProperties: false,
+  required: ['members'],
+  properties: {
+    members: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['id', 'peerId', 'zone', 'address', 'voter'],
+        properties: {
+          id: { type: 'string' },
+          peerId: { type: 'string' },
+          zone: { type: 'string' },
+          address: { type: 'string', description: 'Where the others reach its peer port.' },
+          voter: { type: 'boolean' },
+        },
+      },
+    },
+  },
+} as const;
+
 const readiness = {
   $id: 'Readiness',
   type: 'object',
@@ -266,6 +290,7 @@ const problem = {
     field: { type: 'string', description: 'Such as `lines[0].quantity`.' },
     state: { type: 'string' },
     leader: { type: 'string' },
+    member: { type: 'string' },
     traceId: { type: 'string' },
   },
 } as const;
@@ -281,6 +306,9 @@ export const SCHEMAS = [
   reconcilerStatus,
   reconcilerReport,
   cluster,
+  addMember,
+  moveMember,
+  members,
   readiness,
   problem,
 ] as const;

@@ -5,6 +5,7 @@ import { discardBody } from './discard.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
+import { memberRoutes } from './routes/members.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { orderRoutes } from './routes/orders.ts';
 import { reconcilerRoutes } from './routes/reconcilers.ts';
@@ -88,6 +89,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   app.register(stockRoutes(dependencies));
   app.register(reconcilerRoutes(dependencies));
   app.register(webhookRoutes(dependencies));
+  app.register(memberRoutes(dependencies));
   app.register(operationRoutes(options, dependencies));
   return app;
 }

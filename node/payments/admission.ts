@@ -44,6 +44,7 @@ export class Admission {
   readonly #bucket: TokenBucket;
   readonly #lanes: Readonly<Record<Lane, Set<Waiting>>> = { finish: new Set(), begin: new Set() };
   readonly #emptied = Promise.withResolvers<void>();
+  #requestsPerSecond: number;
   #underWay = 0;
   #wake: Cancel | undefined;
   #closed = false;
@@ -51,9 +52,14 @@ export class Admission {
   constructor(options: AdmissionOptions, dependencies: { readonly clock: Clock }) {
     this.#options = options;
     this.#clock = dependencies.clock;
-    const { requestsPerSecond } = options;
-    const rate = { perSecond: requestsPerSecond, burst: requestsPerSecond * burstSeconds };
-    this.#bucket = new TokenBucket(rate, this.#clock.monotonic());
+    this.#requestsPerSecond = options.requestsPerSecond;
+    this.#bucket = new TokenBucket(rateOf(options.requestsPerSecond), this.#clock.monotonic());
+  }
+
+  /** Another share of the budget from now on. */
+  changeBudget(requestsPerSecond: number): void {
+    this.#requestsPerSecond = requestsPerSecond;
+    this.#bucket.changeRate(rateOf(requestsPerSecond), this.#clock.monotonic());
   }
 
   /** Who is admitted calls `leave` when done. */
@@ -139,8 +145,12 @@ export class Admission {
   }
 
   #turnAway(reason: TurnedAway['reason']): TurnedAway {
-    const backlogMs = (this.waiting() / this.#options.requestsPerSecond) * 1_000;
+    const backlogMs = (this.waiting() / this.#requestsPerSecond) * 1_000;
     const soonestMs = Math.max(retryAfterMsMin, backlogMs, this.#budgetWaitMs());
     return { kind: 'turnedAway', reason, retryAfterMs: Math.ceil(Math.min(retryAfterMsMax, soonestMs)) };
   }
+}
+
+function rateOf(requestsPerSecond: number): { readonly perSecond: number; readonly burst: number } {
+  return { perSecond: requestsPerSecond, burst: requestsPerSecond * burstSeconds };
 }

@@ -52,6 +52,8 @@ export interface StripeProvider extends PaymentProvider {
   readonly breakerState: BreakerState;
   /** Calls that wait for their turn. */
   readonly queueDepth: number;
+  /** This node's share of the budget, as members come and go. */
+  changeBudget(requestsPerSecond: number): void;
 }
 
 const defaults = { maxQueue: 2_000, maxWaitMs: 2_000 };
@@ -276,6 +278,9 @@ export function createStripeProvider(
 
     get breakerState() {
       return breaker.state();
+    },
+    changeBudget: (perSecond) => {
+      admission.changeBudget(perSecond);
     },
     get queueDepth() {
       return admission.waiting();

@@ -3,8 +3,8 @@
  * call.
  */
 export class TokenBucket {
-  readonly #perMs: number;
-  readonly #burst: number;
+  #perMs: number;
+  #burst: number;
   #tokens: number;
   /** Up to when tokens have flowed in; in the future during a pause. */
   #filledAt: number;
@@ -30,6 +30,14 @@ export class TokenBucket {
   /** Takes the token that `waitMs` found. */
   take(): void {
     this.#tokens -= 1;
+  }
+
+  /** Another budget from now on; what has flowed in stays, as far as there is room for it. */
+  changeRate(rate: { readonly perSecond: number; readonly burst: number }, now: number): void {
+    this.waitMs(now);
+    this.#perMs = rate.perSecond / 1_000;
+    this.#burst = Math.max(1, rate.burst);
+    this.#tokens = Math.min(this.#tokens, this.#burst);
   }
 
   /** The other side asked for less: tokens flow again from `until` on. */

@@ -31,6 +31,7 @@ export type Refusal =
         | 'QUORUM_UNAVAILABLE'
         | 'OVERLOADED'
         | 'DRAINING'
+        | 'NOT_A_MEMBER'
         | 'DISK_FULL'
         | 'CLOCK_BEHIND'
         | 'LEDGER_UNAVAILABLE'

@@ -12,7 +12,7 @@ import type { StorageState } from '../ports/storage.ts';
 import type { Answer, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
 import type { Driver } from './driver.ts';
 import { positionId, type OrderLog } from './order-log.ts';
-import type { Views, WorkflowObserver } from './ports.ts';
+import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { askFunction, type Accepted } from './pricing.ts';
 import type { Supervisor } from './supervisor.ts';
 
@@ -43,6 +43,7 @@ export interface OrderServiceDependencies {
   readonly log: OrderLog;
   readonly driver: Driver;
   readonly supervisor: Supervisor;
+  readonly membership: Pick<Membership, 'members'>;
   readonly observer: WorkflowObserver;
   readonly encode: (event: OrderEvent) => Uint8Array;
   /** A name that nobody can guess or repeat. */
@@ -65,7 +66,7 @@ export function createOrderService(
   options: OrderServiceOptions,
   dependencies: OrderServiceDependencies,
 ): OrderService & { drain(): void } {
-  const { environment, journal, ledger, views, log, driver, supervisor, observer } = dependencies;
+  const { environment, journal, ledger, views, log, driver, supervisor, membership, observer } = dependencies;
   const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
   const placing = new Map<
     string,
@@ -149,6 +150,10 @@ export function createOrderService(
   ): Promise<Registered> {
     const existing = await views.get(orderId);
     if (existing !== undefined) return replay(existing, fingerprint);
+    if (!membership.members.some(({ id }) => id === options.self)) {
+      const detail = 'this node is not a member of its cluster any more; another one will take the order';
+      return unavailable('NOT_A_MEMBER', detail, 5);
+    }
     if (draining)
       return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
     // Orders that are here go on, and need what is left.
@@ -376,7 +381,13 @@ function refuse(refusal: Refusal): { readonly ok: false; readonly refusal: Refus
 
 function unavailable(
   code:
-    'QUORUM_UNAVAILABLE' | 'OVERLOADED' | 'DISK_FULL' | 'CLOCK_BEHIND' | 'DRAINING' | 'LEDGER_UNAVAILABLE',
+    | 'QUORUM_UNAVAILABLE'
+    | 'OVERLOADED'
+    | 'DISK_FULL'
+    | 'CLOCK_BEHIND'
+    | 'DRAINING'
+    | 'NOT_A_MEMBER'
+    | 'LEDGER_UNAVAILABLE',
   detail: string,
   retryAfterSeconds: number,
 ): { readonly ok: false; readonly refusal: Refusal } {

@@ -25,7 +25,7 @@ export interface Views {
 /** Which members of the zone answer now. */
 export interface Membership {
   readonly self: string;
-  /** Members of this zone, this node included. */
+  /** Members of this zone as of now, this node included while it is one. */
   readonly members: readonly { readonly id: string; readonly voter: boolean }[];
   reachable(id: string): boolean;
   onReachability(handler: (id: string, reachable: boolean) => void): () => void;

@@ -169,9 +169,13 @@ export class Supervisor {
   #alive(): readonly string[] {
     const { membership, environment } = this.#dependencies;
     const now = environment.clock.monotonic();
-    return membership.members
-      .map(({ id }) => id)
-      .filter((id) => now - (this.#unreachableSince.get(id) ?? now) < this.#options.takeOverAfterMs);
+    const ids = membership.members.map(({ id }) => id);
+    // A member that was added and never came counts from its addition on.
+    for (const id of ids) {
+      if (id === membership.self || membership.reachable(id)) this.#unreachableSince.delete(id);
+      else if (!this.#unreachableSince.has(id)) this.#unreachableSince.set(id, now);
+    }
+    return ids.filter((id) => now - (this.#unreachableSince.get(id) ?? now) < this.#options.takeOverAfterMs);
   }
 
   #quorumReachable(): boolean {

@@ -1,5 +1,6 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { StockLevel } from '../../store/ledger/port.ts';
+import type { MemberRecord } from '../../store/membership/port.ts';
 import type { HttpDependencies, HttpOptions } from '../../node/http/dependencies.ts';
 import { createHttpServer } from '../../node/http/server.ts';
 import type { RecordedEvent } from '../../node/orders/events.ts';
@@ -134,7 +135,12 @@ export interface Fixture {
   readonly refused: string[];
   draining: boolean;
   readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
+  changeMembers: HttpDependencies['membership']['change'];
   runReconciler: (name: string) => ReturnType<HttpDependencies['reconcilers']['run']>;
+}
+
+export function memberNamed(id: string): MemberRecord {
+  return { id, peerId: '12D3', zone: 'a', address: { host: '::1', port: 9_080 }, voter: true };
 }
 
 /** A webhook body is genuine here when its signature is `sha-of-nothing:` and the body's length. */
@@ -155,6 +161,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
     send: undefined as never,
     draining: false,
     readiness: { ready: true, reasons: [] },
+    changeMembers: async () => ({ members: [memberNamed('n2')], epochs: {} }),
     runReconciler: async (name) => ({
       name,
       startedAt: 1,
@@ -207,6 +214,10 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
         term: 7,
         members: [{ id: 'n2', peerId: '12D3', zone: 'a', voter: true, reachable: true, position: 4, lag: 0 }],
       }),
+      membership: {
+        list: () => ({ members: [memberNamed('n2')], epochs: {} }),
+        change: (change) => fixture.changeMembers(change),
+      },
       readiness: () => fixture.readiness,
       draining: () => fixture.draining,
       metrics: {

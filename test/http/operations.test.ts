@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { ReconcilerError } from '../../node/ports/reconcilers.ts';
 import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
-import { httpFixture, signatureFor, VALID } from './fixture.ts';
+import type { InjectOptions } from 'fastify';
+import { MembershipError, type MemberChange } from '../../store/membership/port.ts';
+import { httpFixture, memberNamed, signatureFor, VALID } from './fixture.ts';
 
 describe('stock', () => {
   it('tells how much there is and how sure that is', async () => {
@@ -182,5 +184,84 @@ describe('operations', () => {
       await fixture.send({ method, url });
       expect(fixture.answered).toMatchObject([{ method, route, status }]);
     }
+  });
+});
+
+describe('members', () => {
+  const newcomer = { id: 'n4', peerId: '12D3KooWA', zone: 'main', address: '[::1]:9084' };
+
+  it('asks the store for what an operator asks for, and shows the list that follows', async () => {
+    const fixture = httpFixture();
+    const asked: MemberChange[] = [];
+    fixture.changeMembers = async (change) => {
+      asked.push(change);
+      return { members: [memberNamed('n1'), { ...memberNamed('n4'), voter: false }], epochs: {} };
+    };
+    const bodies = [
+      await fixture.send({ method: 'POST', url: '/cluster/members', payload: newcomer }),
+      await fixture.send({ method: 'POST', url: '/cluster/members/n4/promote' }),
+      await fixture.send({ method: 'PUT', url: '/cluster/members/n4/address', payload: { address: 'h:1' } }),
+      await fixture.send({ method: 'DELETE', url: '/cluster/members/n4' }),
+    ];
+    const address = { host: '::1', port: 9_084 };
+    expect(asked).toEqual([
+      { kind: 'add', member: { ...newcomer, address } },
+      { kind: 'promote', id: 'n4' },
+      { kind: 'move', id: 'n4', address: { host: 'h', port: 1 } },
+      { kind: 'remove', id: 'n4' },
+    ]);
+    for (const response of bodies) {
+      expect(response.statusCode).toBe(200);
+      expect(response.json()).toMatchObject({
+        members: [
+          { id: 'n1', address: '[::1]:9080' },
+          { id: 'n4', voter: false },
+        ],
+      });
+    }
+    expect((await fixture.send({ url: '/cluster/members' })).json()).toMatchObject({
+      members: [{ id: 'n2' }],
+    });
+  });
+
+  it.each([
+    ['INVALID_MEMBER', 422, 'INVALID_MEMBER'],
+    ['ALREADY_MEMBER', 409, 'ALREADY_MEMBER'],
+    ['UNKNOWN_MEMBER', 404, 'UNKNOWN_MEMBER'],
+    ['LAST_VOTER', 409, 'LAST_VOTER'],
+    ['CHANGE_UNDER_WAY', 409, 'CHANGE_UNDER_WAY'],
+    ['NOT_CAUGHT_UP', 409, 'NOT_CAUGHT_UP'],
+    ['JOURNAL_BEHIND', 409, 'JOURNAL_BEHIND'],
+    ['QUORUM_AT_RISK', 409, 'QUORUM_AT_RISK'],
+    ['NO_LEADER', 503, 'LEDGER_UNAVAILABLE'],
+    ['TIMEOUT', 503, 'CHANGE_UNDECIDED'],
+  ] as const)('tells the refusal %s with status %i', async (refusal, status, code) => {
+    const fixture = httpFixture();
+    fixture.changeMembers = () => Promise.reject(new MembershipError(refusal, 'why not', 'n4'));
+    const requests: InjectOptions[] =
+      refusal === 'INVALID_MEMBER' || refusal === 'ALREADY_MEMBER'
+        ? [{ method: 'POST', url: '/cluster/members', payload: newcomer }]
+        : refusal === 'LAST_VOTER'
+          ? [{ method: 'DELETE', url: '/cluster/members/n4' }]
+          : [{ method: 'POST', url: '/cluster/members/n4/promote' }];
+    for (const request of requests) {
+      const response = await fixture.send(request);
+      expect(response.statusCode).toBe(status);
+      expect(response.json()).toMatchObject({ code, member: 'n4', detail: 'why not.' });
+    }
+  });
+
+  it.each([
+    { ...newcomer, address: 'nowhere' },
+    { ...newcomer, address: 'a/b:1' },
+    { ...newcomer, id: 'N4' },
+    { ...newcomer, peerId: 'not base58: 0OIl' },
+    { ...newcomer, voter: true },
+    {},
+  ])('refuses a newcomer such as %j before anybody is asked', async (payload) => {
+    const fixture = httpFixture();
+    fixture.changeMembers = () => Promise.reject(new Error('asked'));
+    const response = await fixture.send({ method: 'POST', url: '/cluster/members', payload });
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([400, 'INVALID_REQUEST']);
   });
 });

@@ -31,6 +31,7 @@ const PLACING: Readonly<
   CLOCK_BEHIND: [{ code: 'CLOCK_BEHIND', detail, retryAfterSeconds: 2 }, 503, {}],
   OVERLOADED: [{ code: 'OVERLOADED', detail, retryAfterSeconds: 2 }, 503, {}],
   DRAINING: [{ code: 'DRAINING', detail, retryAfterSeconds: 2 }, 503, {}],
+  NOT_A_MEMBER: [{ code: 'NOT_A_MEMBER', detail, retryAfterSeconds: 2 }, 503, {}],
   LEDGER_UNAVAILABLE: [{ code: 'LEDGER_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
   CATALOG_UNAVAILABLE: [{ code: 'CATALOG_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
   FUNCTION_FAILED: [{ code: 'FUNCTION_FAILED', detail, retryAfterSeconds: 2 }, 503, {}],

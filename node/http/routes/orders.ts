@@ -79,6 +79,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'DISK_FULL',
               'CLOCK_BEHIND',
               'DRAINING',
+              'NOT_A_MEMBER',
               'LEDGER_UNAVAILABLE',
               'CATALOG_UNAVAILABLE',
               'FUNCTION_FAILED',
