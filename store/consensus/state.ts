@@ -1,7 +1,6 @@
 import { electorate, isVoter, type Electorate } from './quorum.ts';
 import { Log } from './log.ts';
 import type { Progress } from './progress.ts';
-import type { Transfer } from './transfer.ts';
 import type {
   Configuration,
   HardState,
@@ -20,6 +19,15 @@ import type {
  * and send. It owns the order between disk and wire: a rule says what a message promises, this file decides
  * whether that is on disk already.
  */
+
+/** A leader is handing over to `to`: see transfer.ts. */
+export interface Transfer {
+  readonly to: NodeId;
+  /** Then it has failed. */
+  readonly until: number;
+  /** The successor has been told to campaign. */
+  isAsked: boolean;
+}
 
 export type Role =
   | { readonly kind: 'follower'; readonly leader: NodeId | undefined }

@@ -10,13 +10,6 @@ import type { NodeId, TransferProposed } from './types.ts';
  * C21: the lease is given up before anybody is asked, and not taken again in this term: whoever is asked may act on it
  * late, and whoever it asks passes over its loyalty to us.
  */
-export interface Transfer {
-  readonly to: NodeId;
-  /** Then it has failed. */
-  readonly until: number;
-  /** The successor has been told to campaign. */
-  isAsked: boolean;
-}
 
 /** To `to`, or to the voter that is best prepared. */
 export function transferLeadership(state: State, to: NodeId | undefined): TransferProposed {

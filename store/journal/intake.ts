@@ -18,7 +18,12 @@ import type { OwnLog } from './own-log.ts';
 import { JournalError, type Base, type Position } from './port.ts';
 import { entryKey, type ClaimRecord, type SealedEntry } from './records.ts';
 import type { RecoveryPhase } from './recovery.ts';
-import type { Doomed } from './truncation.ts';
+
+/** An entry that goes, and what it claims. */
+export interface Doomed {
+  readonly key: string;
+  readonly claim?: string;
+}
 
 export interface Received {
   readonly kind: 'received';

@@ -11,7 +11,7 @@ import { RecordError } from '../disk/record.ts';
 import type { Environment, NodeId } from '../environment.ts';
 import type { Bases } from './bases.ts';
 import { WireError } from './bytes.ts';
-import type { Intake } from './intake.ts';
+import type { Doomed, Intake } from './intake.ts';
 import { entryKey, openEntry, positionOf } from './records.ts';
 
 export interface TruncationOptions {
@@ -23,12 +23,6 @@ export interface TruncationDependencies {
   readonly disk: Disk;
   readonly bases: Bases;
   readonly intake: Pick<Intake, 'offer'>;
-}
-
-/** An entry that goes, and what it claims. */
-export interface Doomed {
-  readonly key: string;
-  readonly claim?: string;
 }
 
 export class Truncation {
