@@ -204,7 +204,9 @@ export async function startNode(
     const reasons: string[] = [];
     if (state.draining) reasons.push('the node is shutting down');
     if (!membership.list().members.some(({ id }) => id === self))
-      reasons.push('the node is not a member of its cluster any more (NOT_A_MEMBER): stop it for good');
+      reasons.push(
+        'the node is no member of its cluster (NOT_A_MEMBER): it was taken out, or is not added yet',
+      );
     if (storage.isLow)
       reasons.push(`the disk has less than ${String(storage.reserveBytes)} bytes left (disk.reserve)`);
     if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
@@ -224,6 +226,7 @@ export async function startNode(
   async function drainAndStop(): Promise<void> {
     state.draining = true;
     orders.drain();
+    await store.handOver();
     await driver.drain(DRAIN_TIMEOUT_MS);
     await lifecycle.stop();
   }

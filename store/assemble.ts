@@ -63,6 +63,8 @@ export interface AssembledStore {
     readonly journal: JournalStats;
     readonly ledger: ReplicaStats;
   };
+  /** Before it is closed: has another node lead the ledger, if this one does. See `Replica.handOver`. */
+  handOver(): Promise<boolean>;
   /** Idempotent. What is still asked of the store after it is never answered, or rejected as CLOSED. */
   close(): Promise<void>;
 }
@@ -125,7 +127,8 @@ export async function assembleStore(
     );
     closing.push(() => journal.close());
     if (decided.index > 0) {
-      network.setMembers(decided.list.members);
+      // Who was taken out has only its file to find those who may take it back.
+      if (decided.list.members.some(({ id }) => id === self)) network.setMembers(decided.list.members);
       const disagreements = differences(founding, decided.list);
       if (disagreements.length > 0) {
         const message =
@@ -158,6 +161,7 @@ export async function assembleStore(
       ledger: createLedger({ commandTimeoutMs }, { log: replica, machine, environment }),
       table: (name) => createTable(name, { disk, log: environment.log }),
       stats: () => ({ committer: committer.stats(), journal: journal.stats(), ledger: replica.stats() }),
+      handOver: () => replica.handOver(),
       close: () => (closed ??= closeAll()),
     };
   } catch (error) {
@@ -166,11 +170,11 @@ export async function assembleStore(
   }
 }
 
-/** What the configuration has checked with better words; wrong here, orders could cross zones. */
 function snapshotsEvery(entries: number): { readonly logEntriesMax: number; readonly keptEntries: number } {
   return { logEntriesMax: entries, keptEntries: Math.min(entries, keptEntriesMax) };
 }
 
+/** What the configuration has checked with better words; wrong here, orders could cross zones. */
 function checkMembership({ self, zone, members }: AssembleOptions): void {
   const own = members.find((member) => member.id === self);
   invariant(own !== undefined && own.zone === zone, `${self} is listed in zone ${zone}`);

@@ -11,6 +11,7 @@ import {
 } from './configuration-changes.ts';
 import { DueTimer } from './due-timer.ts';
 import { Forwarder, submitChannel } from './forwarder.ts';
+import { HandOver } from './hand-over.ts';
 import { Leadership } from './leadership.ts';
 import { LedgerClock } from './ledger-clock.ts';
 import { limits } from './limits.ts';
@@ -94,6 +95,11 @@ export interface Replica extends ReplicatedLog, Pick<Ledger, 'status' | 'freshne
   reconfigure(change: ConfigurationChange, options: { readonly timeoutMs: number }): Promise<Reconfigured>;
   /** Whether this disk may lack what this node once acknowledged (C12). */
   isRecovering(): boolean;
+  /**
+   * Before this node stops: has another one lead, so that nobody waits for an election time-out. True when this node
+   * does not lead (any more), false when nobody took over within about an election time-out.
+   */
+  handOver(): Promise<boolean>;
   stats(): ReplicaStats;
   /** What waits is rejected as CLOSED. What was sent or proposed may still take effect. */
   close(): Promise<void>;
@@ -163,6 +169,7 @@ class RaftReplica implements Replica {
   readonly #snapshots: Snapshots;
   readonly #leadership: Leadership;
   readonly #dueTimer: DueTimer;
+  readonly #handOver: HandOver;
   readonly #cancels: Cancel[] = [];
 
   readonly #time: LedgerClock;
@@ -228,6 +235,7 @@ class RaftReplica implements Replica {
         guard: (action) => this.#guard(action),
       },
     );
+    this.#handOver = new HandOver({ self: options.self }, { clock });
     this.#dueTimer = new DueTimer(
       { intervalMs: options.dueIntervalMs },
       { clock, due: () => this.#due(), submit: (command) => this.#submitDue(command) },
@@ -308,10 +316,23 @@ class RaftReplica implements Replica {
     return this.#raft.status().recovering;
   }
 
+  async handOver(): Promise<boolean> {
+    const now = this.#environment.clock.monotonic();
+    let outcome: boolean | Promise<boolean> = false;
+    this.#guard(() => {
+      const proposed = this.#raft.transferLeadership(now);
+      if (proposed.kind === 'accepted') outcome = this.#handOver.outcome(proposed.until - now);
+      else outcome = proposed.code === 'NOT_LEADER';
+    });
+    this.#schedule();
+    return outcome;
+  }
+
   async close(): Promise<void> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#configurations.close();
+    this.#handOver.close();
     for (const cancel of this.#cancels.splice(0)) cancel();
     this.#alarm?.cancel();
     this.#dueTimer.stop();
@@ -387,6 +408,7 @@ class RaftReplica implements Replica {
       this.#knownLeader = leader;
       this.#environment.log.info({ leader, term: this.#raft.status().term }, 'ledger leader');
       this.#forwarder.abandon();
+      this.#handOver.leaderIs(leader);
     }
     if (leader === this.#options.self) return;
     this.#intake.refuseGuests(new LedgerError('NO_LEADER', 'this node does not lead'));

@@ -179,3 +179,47 @@ describe('a submitter hears', () => {
     await expect(cluster.submit('n1', 'b').catch(codeOf)).resolves.toBe('CLOSED');
   });
 });
+
+describe('a leader that is asked to hand over', () => {
+  /** Past the first moments, in which nobody remembers enough to be asked to succeed (C12). */
+  const formed = async (seed: number): Promise<{ cluster: ReplicaCluster; leader: string }> => {
+    const cluster = await ReplicaCluster.open({ seed });
+    await cluster.elected();
+    await cluster.clock.advance(500);
+    return { cluster, leader: await cluster.elected() };
+  };
+
+  test('is succeeded within a few round trips, while everything that is asked is decided once', async () => {
+    const { cluster, leader } = await formed(21);
+    const names = Array.from({ length: 300 }, (_, place) => `command ${place}`);
+    const decided = Promise.all(
+      names.map((name, place) => cluster.submit(cluster.ids[place % 3] ?? '', name)),
+    );
+    const before = cluster.clock.now();
+    const handedOver = cluster.life(leader).replica.handOver();
+    expect(await cluster.clock.resolve(handedOver, { withinMs: 1_000 })).toBe(true);
+    // Far less than the shortest election time-out.
+    expect(cluster.clock.now() - before).toBeLessThan(300);
+    await cluster.clock.resolve(decided, { withinMs: 5_000 });
+    expect(await cluster.elected()).not.toBe(leader);
+    expect((await cluster.settled()).toSorted()).toEqual(names.toSorted());
+  });
+
+  test('says so when nobody can take over, and leads on', async () => {
+    const { cluster, leader } = await formed(22);
+    const [one = '', other = ''] = cluster.followers();
+    cluster.kill(one);
+    cluster.kill(other);
+    const handedOver = cluster.life(leader).replica.handOver();
+    expect(await cluster.clock.resolve(handedOver, { withinMs: 3_000 })).toBe(false);
+    await cluster.start(one);
+    await cluster.elected();
+    expect(await cluster.decide(one, 'afterwards')).toBe(1);
+  });
+
+  test('has nothing to do when it does not lead', async () => {
+    const { cluster } = await formed(23);
+    const [follower = ''] = cluster.followers();
+    expect(await cluster.life(follower).replica.handOver()).toBe(true);
+  });
+});
