@@ -24,6 +24,7 @@ export const dev: Command = {
        freehold dev kill PART [--signal SIGNAL]
        freehold dev pause|resume|revive PART
        freehold dev wipe NODE
+       freehold dev add NODE
        freehold dev partition NODE [OTHER] [--one-way in|out]
        freehold dev slow NODE DELAY
        freehold dev heal [NODE]
@@ -35,6 +36,7 @@ process of its own, until Ctrl-C. With one: tells the running cluster to do it, 
   kill, revive      end a process at once; start it again
   pause, resume     freeze a process, and let it go on (SIGSTOP, SIGCONT)
   wipe              kill a node and empty its disk; only its key stays
+  add               start one more node, n4 to n9, and let it in; it votes once promoted (freehold members)
   partition         cut a node's links to the others, or to one OTHER, like a pulled cable: nothing is closed,
                     nothing arrives. Customers still reach it
   slow              everything that a node says to the others and hears takes DELAY longer, such as 50ms; 0ms ends it

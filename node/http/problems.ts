@@ -79,7 +79,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
   CLOCK_BEHIND: { status: 503, title: 'The clock of the node is wrong' },
   DISK_FULL: { status: 503, title: 'The node has too little room on its disk' },
-  NOT_A_MEMBER: { status: 503, title: 'The node was taken out of its cluster' },
+  NOT_A_MEMBER: { status: 503, title: 'The node is no member of its cluster' },
   CHANGE_UNDECIDED: { status: 503, title: 'The change was not decided in time, and may take effect yet' },
   DRAINING: { status: 503, title: 'The node is about to stop' },
   LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot decide now' },

@@ -151,7 +151,7 @@ export function createOrderService(
     const existing = await views.get(orderId);
     if (existing !== undefined) return replay(existing, fingerprint);
     if (!membership.members.some(({ id }) => id === options.self)) {
-      const detail = 'this node is not a member of its cluster any more; another one will take the order';
+      const detail = 'this node is no member of its cluster; another one will take the order';
       return unavailable('NOT_A_MEMBER', detail, 5);
     }
     if (draining)

@@ -4,7 +4,8 @@
  *
  * 1. Only what the ledger has decided changes anything here; a list is taken up once, and none that is older.
  * 2. A change is proposed only when nothing stands in its way (barrier.ts), judged and proposed by the leader alone.
- * 3. Who is removed hears so from the others before its links end, as far as it can be reached.
+ * 3. Who is removed hears so from the others before they end its links, as far as it can be reached. It does not end
+ *    them itself: a list without this node may be an old one, met on the way to one that has it.
  * 4. Every call ends: with the list, with a refusal that changed nothing, or with TIMEOUT.
  */
 import type { Cancel, Environment, NodeId } from '../environment.ts';
@@ -24,7 +25,13 @@ import {
   type ChangeAnswer,
   type DecidedList,
 } from './messages.ts';
-import { MembershipError, type MemberChange, type MemberList, type Membership } from './port.ts';
+import {
+  MembershipError,
+  type MemberChange,
+  type MemberList,
+  type MemberRecord,
+  type Membership,
+} from './port.ts';
 
 export interface MembershipOptions {
   readonly self: NodeId;
@@ -246,29 +253,29 @@ class NodeMembership implements OpenMembership {
     const before = this.#decided.list;
     this.#decided = decided;
     const { list } = decided;
-    const { network, journal, environment } = this.#dependencies;
+    const { journal, environment } = this.#dependencies;
     const isMember = (id: NodeId): boolean => list.members.some((member) => member.id === id);
     const removed = before.members.filter(({ id }) => id !== this.#options.self && !isMember(id));
-    environment.log.info(
-      {
-        index: decided.index,
-        members: list.members.map(({ id, voter }) => (voter ? id : `${id} (observer)`)),
-      },
-      isMember(this.#options.self) ? 'members decided' : 'this node is not a member of its cluster any more',
-    );
+    const members = list.members.map(({ id, voter }) => (voter ? id : `${id} (observer)`));
+    const message = isMember(this.#options.self) ? 'members decided' : 'members decided, without this node';
+    environment.log.info({ index: decided.index, members }, message);
     journal.setMembers(list);
+    if (isMember(this.#options.self)) this.#follow(decided, removed);
+    for (const handler of [...this.#handlers]) handler(list);
+  }
+
+  /** Who is new is let in at once; who has to leave is told first. */
+  #follow(decided: DecidedList, removed: readonly MemberRecord[]): void {
+    const { network, environment } = this.#dependencies;
+    const { list } = decided;
     this.#cancelFarewell();
-    // Who is new is let in at once; who has to leave is told first. One that leaves answers whoever asked it to.
-    const leaving = isMember(this.#options.self) ? removed : before.members;
-    const isLeaving = leaving.length > 0;
-    network.setMembers([...list.members, ...leaving.filter((member) => !sharesKey(member, list))]);
+    network.setMembers([...list.members, ...removed.filter((member) => !sharesKey(member, list))]);
     for (const { id } of removed) network.send(id, channels.farewell, encodeFarewell(decided));
-    if (isLeaving) {
+    if (removed.length > 0) {
       this.#cancelFarewell = environment.clock.after(this.#options.farewellMs, () => {
         network.setMembers(list.members);
       });
     }
-    for (const handler of [...this.#handlers]) handler(list);
   }
 
   #hearFarewell(from: NodeId, payload: Uint8Array): void {

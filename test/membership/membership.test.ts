@@ -229,11 +229,36 @@ describe('members of a running cluster', () => {
     expect(await cluster.change(others[0] ?? '', { kind: 'remove', id: leader })).toBe(others.join(' '));
     await cluster.agree(others.join(' '), ...others, leader);
     await cluster.clock.advance(2_000);
-    expect(cluster.life(leader).network.peers).toEqual([]);
+    for (const id of others) expect(cluster.life(leader).network.reachable(id)).toBe(false);
     const next = await cluster.led();
     expect(others).toContain(next);
     for (const id of others) expect(await cluster.register(id, `order at ${id}`)).toBe('won');
     expect(await cluster.register(leader, 'too late')).toBe('unavailable');
+  });
+
+  test('take back who was taken out, with what is on its disk', async () => {
+    const cluster = await founded();
+    expect(await cluster.register('n3', 'order')).toBe('won');
+    const leader = await cluster.led();
+    const who = leader === 'n3' ? 'n2' : 'n3';
+    expect(await cluster.change(leader, { kind: 'remove', id: who })).not.toContain(who);
+    await cluster.clock.until(() => !cluster.listAt(who).includes(who), {
+      withinMs: 5_000,
+      what: 'it knows',
+    });
+    cluster.kill(who);
+    await cluster.clock.advance(2_000);
+    // It was away while others came, and its own last word is that it is out.
+    await join(cluster, 'n4');
+    expect(await cluster.change(leader, { kind: 'add', member: record('n4') })).toContain('(n4)');
+    await cluster.start(who, founders);
+    await cluster.clock.advance(2_000);
+    expect(cluster.life(who).network.reachable(leader)).toBe(false);
+    expect(await cluster.change(leader, { kind: 'add', member: record(who) })).toContain(`(${who})`);
+    const list = await cluster.promote(leader, who);
+    await cluster.agree(list, 'n1', 'n2', 'n3', 'n4');
+    expect(await cluster.register(who, 'order')).toBe('lost');
+    expect(await cluster.register(who, 'another')).toBe('won');
   });
 
   test('refuse what cannot be or would cost the majority, whoever is asked, and change nothing', async () => {

@@ -25,6 +25,7 @@ const actions: Readonly<Record<string, Action>> = {
     request: ([target], { signal }) => ({ target, signal }),
   },
   revive: onPart,
+  add: { names: ['NODE'], request: ([target]) => ({ target }) },
   pause: onPart,
   resume: onPart,
   wipe: { names: ['NODE'], request: ([target]) => ({ target }) },

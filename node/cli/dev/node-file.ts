@@ -23,15 +23,17 @@ export function renderNodeFile(input: NodeFileInput): string {
   const { plan, settings, node, peerIds, systemOfRecordUrl } = input;
   const document = new Document({
     node: node.name,
-    zone: 'local',
+    zone: plan.zone,
     data: node.dataDirectory,
     http: { host: plan.host, port: node.httpPort },
     peers: { host: plan.host, port: node.listenPort },
-    members: plan.nodes.map((member) => ({
+    members: [...new Set([...plan.nodes, node])].map((member) => ({
       id: member.name,
       peerId: peerIds.get(member.name),
       address: `${plan.host}:${String(member.peerPort)}`,
       http: member.httpUrl,
+      // A newcomer founds nothing: the others tell it what it is.
+      ...(plan.nodes.includes(member) ? {} : { voter: false }),
     })),
     systemOfRecord: { url: systemOfRecordUrl },
     catalog: settings.catalog,

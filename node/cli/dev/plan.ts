@@ -30,7 +30,9 @@ export interface PlannedNode extends PlannedPart {
 
 export interface Plan {
   readonly host: string;
+  readonly zone: string;
   readonly dataDirectory: string;
+  /** Those that the cluster is founded with. */
   readonly nodes: readonly PlannedNode[];
   /** Absent when a PostgreSQL was named. */
   readonly systemOfRecord?: PlannedPart & { readonly port: number };
@@ -38,32 +40,22 @@ export interface Plan {
 }
 
 const host = '127.0.0.1';
+const zone = 'local';
 const nodeCount = 3;
 /** Peer ports lie this far above the HTTP ports; the system of record and the sandbox come after them. */
 const peerPortOffset = 1_000;
 /** What is behind the proxy lies this far above what is in front of it. */
 const proxiedOffset = 10;
+/** Beyond everything that a cluster starts with. */
+const newcomerOffset = 20;
 
 export function planOf(settings: DevSettings): Plan {
   const { dataDirectory, port, direct } = settings;
   const nodes = Array.from({ length: nodeCount }, (_, index): PlannedNode => {
-    const name = `n${String(index + 1)}`;
-    const directory = join(dataDirectory, name);
     const httpPort = port + index;
     const peerPort = httpPort + peerPortOffset;
     const listenPort = direct ? peerPort : peerPort + proxiedOffset;
-    const configFile = join(directory, 'freehold.yaml');
-    return {
-      ...partAt(name, `node ${name}`, directory),
-      command: ['node', '--config', configFile],
-      ports: [...new Set([httpPort, peerPort, listenPort])],
-      httpPort,
-      peerPort,
-      listenPort,
-      httpUrl: `http://${host}:${String(httpPort)}`,
-      configFile,
-      dataDirectory: join(directory, 'data'),
-    };
+    return nodeAt(dataDirectory, index + 1, { httpPort, peerPort, listenPort });
   });
 
   const sorDirectory = join(dataDirectory, 'sor');
@@ -72,6 +64,7 @@ export function planOf(settings: DevSettings): Plan {
   const sandboxPort = sorPort + 1;
   return {
     host,
+    zone,
     dataDirectory,
     nodes,
     ...(settings.systemOfRecordUrl === undefined
@@ -102,9 +95,37 @@ export function planOf(settings: DevSettings): Plan {
   };
 }
 
+/** A node that joins the running cluster: `n4` to `n9`. Its links are not proxied. Undefined for another name. */
+export function newcomerOf(settings: DevSettings, name: string): PlannedNode | undefined {
+  const number = Number(/^n([4-9])$/.exec(name)?.[1]);
+  if (Number.isNaN(number)) return undefined;
+  const httpPort = settings.port + number - 1;
+  const peerPort = httpPort + peerPortOffset + newcomerOffset;
+  return nodeAt(settings.dataDirectory, number, { httpPort, peerPort, listenPort: peerPort });
+}
+
 export function partsOf(plan: Plan): readonly PlannedPart[] {
   const supporting = plan.systemOfRecord === undefined ? [plan.sandbox] : [plan.systemOfRecord, plan.sandbox];
   return [...supporting, ...plan.nodes];
+}
+
+function nodeAt(
+  dataDirectory: string,
+  number: number,
+  ports: Pick<PlannedNode, 'httpPort' | 'peerPort' | 'listenPort'>,
+): PlannedNode {
+  const name = `n${String(number)}`;
+  const directory = join(dataDirectory, name);
+  const configFile = join(directory, 'freehold.yaml');
+  return {
+    ...partAt(name, `node ${name}`, directory),
+    command: ['node', '--config', configFile],
+    ports: [...new Set([ports.httpPort, ports.peerPort, ports.listenPort])],
+    ...ports,
+    httpUrl: `http://${host}:${String(ports.httpPort)}`,
+    configFile,
+    dataDirectory: join(directory, 'data'),
+  };
 }
 
 function partAt(name: string, title: string, directory: string) {

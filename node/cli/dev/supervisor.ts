@@ -5,10 +5,12 @@ import type { ControlRequest } from './control.ts';
 import { whoDialed } from './dialer.ts';
 import { LinkFaults } from './link-faults.ts';
 import { actOnLinks, isLinkAction } from './link-actions.ts';
+import { admit } from './newcomer.ts';
 import { writeNodeFile } from './node-file.ts';
 import { Part } from './part.ts';
 import type { Death } from './part.ts';
 import { PeerProxy } from './peer-proxy.ts';
+import { newcomerOf } from './plan.ts';
 import type { Plan, PlannedNode, PlannedPart } from './plan.ts';
 import type { DevSettings } from './settings.ts';
 import { wipeDataDirectory } from './wipe.ts';
@@ -40,7 +42,8 @@ export class Supervisor {
   readonly #dependencies: SupervisorDependencies;
   readonly #systemOfRecord: Part | undefined;
   readonly #sandbox: Part;
-  readonly #nodes: readonly Part[];
+  readonly #nodes: Part[];
+  #systemOfRecordUrl = '';
   readonly #linkFaults: LinkFaults;
   #peerProxy: PeerProxy | undefined;
   #stopping = false;
@@ -52,11 +55,9 @@ export class Supervisor {
     this.#plan = options.plan;
     this.#settings = options.settings;
     this.#dependencies = dependencies;
-    const part = (planned: PlannedPart, nodeArguments: readonly string[] = []): Part =>
-      new Part({ planned, main: dependencies.main, nodeArguments, startTimeoutMs }, dependencies);
-    this.#systemOfRecord = options.plan.systemOfRecord && part(options.plan.systemOfRecord);
-    this.#sandbox = part(options.plan.sandbox);
-    this.#nodes = options.plan.nodes.map((node) => part(node, this.#profiling(node)));
+    this.#systemOfRecord = options.plan.systemOfRecord && this.#part(options.plan.systemOfRecord);
+    this.#sandbox = this.#part(options.plan.sandbox);
+    this.#nodes = options.plan.nodes.map((node) => this.#part(node, this.#profiling(node)));
     this.#linkFaults = new LinkFaults({ nodes: options.plan.nodes.map(({ name }) => name) });
   }
 
@@ -74,7 +75,8 @@ export class Supervisor {
         faults: this.#linkFaults,
         whoDialed: (fromPort, toPort) => whoDialed(fromPort, toPort, this.#nodePids()),
       });
-    await this.#writeNodeFiles(systemOfRecordUrl ?? '');
+    this.#systemOfRecordUrl = systemOfRecordUrl ?? '';
+    await this.#writeNodeFiles(this.#plan.nodes);
     await allOrFirstError(this.#nodes.map((node) => this.#startOne(node)));
     return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
   }
@@ -117,6 +119,7 @@ export class Supervisor {
       return answer;
     }
 
+    if (action === 'add') return this.#add(target ?? '');
     const part = this.#parts().find((candidate) => candidate.planned.name === target);
     if (part === undefined) {
       const names = this.#parts().map((candidate) => candidate.planned.name);
@@ -183,11 +186,26 @@ export class Supervisor {
     return url;
   }
 
-  async #writeNodeFiles(systemOfRecordUrl: string): Promise<void> {
+  /** Starts one more node with an empty disk, and has the others let it in. */
+  async #add(name: string): Promise<string> {
+    const node = newcomerOf(this.#settings, name);
+    if (node === undefined) throw new CommandError(`a new node is called n4 to n9, not ${name}`);
+    const known = this.#nodes.find(({ planned }) => planned.name === name);
+    if (known !== undefined && known.state !== 'down') throw new CommandError(`${name} runs already`);
+    await this.#writeNodeFiles([node]);
+    const part = known ?? this.#part(node, this.#profiling(node));
+    if (known === undefined) this.#nodes.push(part);
+    const url = await this.#startOne(part);
+    await admit(this.#plan, node, await this.#dependencies.peerIdIn(node.dataDirectory));
+    return `${node.title} is up at ${url}, and catches up; it votes after: freehold members promote ${name} --url ${url}`;
+  }
+
+  async #writeNodeFiles(nodes: readonly PlannedNode[]): Promise<void> {
+    const systemOfRecordUrl = this.#systemOfRecordUrl;
     const peerIds = new Map<string, string>();
-    for (const node of this.#plan.nodes)
+    for (const node of new Set([...this.#plan.nodes, ...nodes]))
       peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
-    for (const node of this.#plan.nodes) {
+    for (const node of nodes) {
       writeNodeFile({ plan: this.#plan, settings: this.#settings, node, peerIds, systemOfRecordUrl });
       try {
         loadConfig(node.configFile);
@@ -196,6 +214,11 @@ export class Supervisor {
         throw new UsageError(error instanceof Error ? error.message : String(error));
       }
     }
+  }
+
+  #part(planned: PlannedPart, nodeArguments: readonly string[] = []): Part {
+    const { main } = this.#dependencies;
+    return new Part({ planned, main, nodeArguments, startTimeoutMs }, this.#dependencies);
   }
 
   #profiling(node: PlannedNode): readonly string[] {
