@@ -140,7 +140,9 @@ export class Faults {
     const node = this.#any((one) => one.life !== undefined);
     if (node === undefined) return undefined;
     this.#endNode(node, how);
-    this.#bootLater(node, 10, 1_500);
+    // Now and then so soon that the others have hardly noticed.
+    if (this.#dependencies.random() < 0.3) this.#bootLater(node, 1, 40);
+    else this.#bootLater(node, 10, 1_500);
     return node.id;
   }
 
@@ -222,9 +224,13 @@ export class Faults {
     const { network, random } = this.#dependencies;
     if (!network.isWhole) return undefined;
     const [one, other] = this.#anyTwo();
-    network.block(one.id, other.id, { swallows: random() < 0.5 });
+    const swallows = random() < 0.5;
+    network.block(one.id, other.id, { swallows });
+    // Or these two do not hear each other at all, and everybody else hears both.
+    const isMutual = random() < 0.4;
+    if (isMutual) network.block(other.id, one.id, { swallows });
     this.#healLater();
-    return `${one.id}>${other.id}`;
+    return `${one.id}${isMutual ? '-' : '>'}${other.id}`;
   }
 
   #healLater(): void {
@@ -263,7 +269,7 @@ export class Faults {
     const { random } = this.#dependencies;
     const node = this.#any((one) => this.#budget.mayLose(one));
     if (node === undefined) return undefined;
-    const keys = [...node.disk.keys('journal/'), ...node.disk.keys('raft/')];
+    const keys = ['journal/', 'raft/', 'table/'].flatMap((prefix) => node.disk.keys(prefix));
     const key = keys[Math.floor(random() * keys.length)];
     if (key === undefined) return undefined;
     node.disk.flipBit(key, integerBetween(random, 0, 4_096));

@@ -6,6 +6,7 @@ export type CheckerName =
   | 'leader completeness'
   | 'state machine safety'
   | 'majority of disks'
+  | 'own term'
   | 'promise on disk'
   | 'linearizable read'
   | 'ledger history'

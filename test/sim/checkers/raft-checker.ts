@@ -8,8 +8,8 @@ import type { Violations } from '../violations.ts';
 
 /**
  * The promises of Raft, held against what the nodes write and say: election safety, log matching, leader completeness,
- * state machine safety (Ongaro's dissertation, figure 3.2), that what is decided is on a majority of disks, and that a
- * read which calls itself linearizable sees everything decided. Owns the witness: the decided log, as the first node
+ * state machine safety (Ongaro's dissertation, figure 3.2), that what is decided is on a majority of disks and decided by
+ * counting in its own term only, and that a read which calls itself linearizable sees everything decided. Owns the witness: the decided log, as the first node
  * to know each entry had it.
  */
 export interface DecidedEntry {
@@ -149,6 +149,7 @@ export class RaftChecker {
   check(id: NodeId, ledger: Ledger): boolean {
     const view = this.#node(id);
     const status = ledger.status();
+    if (status.role === 'leader' && view.ledTerm === status.term) this.#checkOwnTerm(id, view, status);
     const isNews = status.commitIndex > view.commitIndex && this.#advance(id, view, status);
     for (const [index, since] of view.overdue) {
       const entry = view.log.get(index);
@@ -209,6 +210,20 @@ export class RaftChecker {
     }
     view.commitIndex = commitIndex;
     return isNews;
+  }
+
+  /** What a leader decides by counting is of its own term; what came before is decided by it (3.6.2). */
+  #checkOwnTerm(
+    id: NodeId,
+    view: NodeView,
+    { commitIndex, term }: { commitIndex: number; term: number },
+  ): void {
+    const entry = commitIndex > view.commitIndex ? view.log.get(commitIndex) : undefined;
+    if (entry === undefined || entry.term === term) return;
+    this.#violations.report(
+      'own term',
+      `${id} decides ${commitIndex}@${entry.term} by counting, in term ${term}`,
+    );
   }
 
   #compare(id: NodeId, entry: LoggedEntry & { readonly index: number }): void {
