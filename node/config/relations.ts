@@ -57,7 +57,9 @@ export function relationProblems(raw: unknown): readonly Problem[] {
       });
 
     const voters = members.filter((member) => member.voter).length;
-    if (members.length > 0 && ![1, 3, 5].includes(voters))
+    // Who joins a cluster lists those who are there, in whatever number they are just then.
+    const isFounder = self?.voter ?? true;
+    if (members.length > 0 && isFounder && ![1, 3, 5].includes(voters))
       problems.push({
         path: ['members'],
         reason: `must have 1, 3 or 5 voters, not ${String(voters)}: an even number tolerates no more failures than one fewer`,
