@@ -4,7 +4,7 @@ import type { Session, Transactions } from './transactions.ts';
 
 /**
  * Applies outcomes: order, lines, inventory and audit trail in one transaction, a handful of statements however
- * large the batch (DESIGN.md, R1 to R5). What the database refuses is found by halving the batch.
+ * large the batch (DESIGN.md, R1 to R5, R14). What the database refuses is found by halving the batch.
  */
 export interface Applied {
   readonly applied: { readonly orderId: string; readonly revision: number }[];
@@ -43,6 +43,7 @@ export async function applyOutcomes(
 async function applyTogether(transactions: Transactions, batch: readonly OutcomeRecord[]): Promise<void> {
   await transactions.run('READ COMMITTED', async (session) => {
     const inserted = await insertOrders(session, batch);
+    if (inserted.length < batch.length) await refuseNamesakes(session, batch);
     if (inserted.length === 0) return;
     await takeFromInventory(session, inserted);
     await insertLines(session, inserted);
@@ -85,6 +86,29 @@ async function insertOrders(
   );
   const sent = new Map(batch.map((record) => [keyOf(record.order.id, record.revision), record]));
   return rows.flatMap(({ orderId, revision }) => sent.get(keyOf(orderId, revision)) ?? []);
+}
+
+/**
+ * R14. An idempotency key that comes again after its order was forgotten makes a second order of the same id: what is
+ * there is not this one, and must not be taken for it.
+ */
+async function refuseNamesakes(session: Session, batch: readonly OutcomeRecord[]): Promise<void> {
+  const [namesake] = await session.query<{ orderId: string; createdAt: Date }>(
+    `SELECT there.order_id AS "orderId", there.created_at AS "createdAt"
+       FROM unnest($1::text[], $2::integer[], $3::float8[]) AS sent (order_id, revision, created)
+       JOIN orders AS there USING (order_id, revision)
+      WHERE there.created_at <> to_timestamp(sent.created / 1000)
+      LIMIT 1`,
+    [
+      batch.map(({ order }) => order.id),
+      batch.map(({ revision }) => revision),
+      batch.map(({ order }) => order.createdAt),
+    ],
+  );
+  if (namesake === undefined) return;
+  const { orderId, createdAt } = namesake;
+  const detail = `${orderId} is the id of another order, created at ${createdAt.toISOString()}: its key was used again`;
+  throw new RefusedByDatabase('ORDER_ID_TAKEN', detail);
 }
 
 /** R2, R3. Only fulfilled orders took units; rows are locked in SKU order, so that two batches cannot deadlock. */

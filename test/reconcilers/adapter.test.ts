@@ -177,6 +177,19 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     expect(await onHand(url)).toEqual({ A: 9 });
   });
 
+  it('parks an order whose id another order has, and applies the rest', async () => {
+    const sor = await shop(product('A', 10));
+    const first = outcomeOf('1', { A: 1 });
+    await sor.applyOutcomes([first]);
+    const later = { ...first, order: { ...first.order, createdAt: first.order.createdAt + 40 * 86_400_000 } };
+    const { applied, parked } = await sor.applyOutcomes([later, first, outcomeOf('2', { A: 2 })]);
+    expect(applied.map(({ orderId }) => orderId)).toEqual(['1', '2']);
+    expect(parked.map(({ orderId, reason }) => [orderId, reason.split(':')[0]])).toEqual([
+      ['1', 'ORDER_ID_TAKEN'],
+    ]);
+    expect(await onHand(url)).toEqual({ A: 7 });
+  });
+
   it('parks what cannot be, with its reason, and applies the rest', async () => {
     const sor = await shop(product('A', 3), product('B', 100));
     const { applied, parked } = await sor.applyOutcomes([
