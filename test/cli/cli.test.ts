@@ -43,6 +43,11 @@ describe('what is typed in a way that cannot be meant ends with code 2, a reason
     [['node', '--config', '/nowhere.yaml'], /\/nowhere\.yaml: cannot be read \(ENOENT\)/],
     [['check-config'], /FILE is missing/],
     [['identity'], /--data is required/],
+    [['members', 'promot', 'n4'], /promot is not one of list, add, promote/],
+    [['members', 'promote'], /NODE is missing/],
+    [['members', 'add', 'n4', '--address', 'h:1'], /--peer-id is required/],
+    [['members', 'promote', 'n4', '--wait', 'soon'], /--wait must be a duration/],
+    [['members', '--url', 'nowhere'], /--url must be such as/],
     [['sor', '--data', 'x', '--port', 'http'], /--port must be a port number/],
     [['dev', 'kil', 'n2'], /kil is not an action; did you mean kill\?/],
     [['dev', 'kill'], /PART is missing/],
@@ -75,11 +80,11 @@ describe('help', () => {
   it.each(['--help', '-h', 'help'])('freehold %s lists the commands', async (option) => {
     const run = await freehold([option]);
     expect(run.code).toBe(0);
-    for (const name of ['dev', 'node', 'check-config', 'identity', 'sor', 'sandbox'])
+    for (const name of ['dev', 'node', 'check-config', 'identity', 'members', 'sor', 'sandbox'])
       expect(run.out).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
-  it.each(['dev', 'node', 'check-config', 'identity', 'sor', 'sandbox'])(
+  it.each(['dev', 'node', 'check-config', 'identity', 'members', 'sor', 'sandbox'])(
     'freehold %s --help explains it',
     async (name) => {
       const run = await freehold([name, '--help']);

@@ -37,6 +37,7 @@ export type NodeName = 'n1' | 'n2' | 'n3';
 /** The embedded database has one session: a query of a test waits for those of the nodes. */
 const queryTimeoutMs = 30_000;
 const stopTimeoutMs = 45_000;
+const membersTimeoutMs = 30_000;
 const portAttemptsMax = 8;
 // Below the range from which Linux takes ports for outgoing connections.
 const firstPort = 10_000;
@@ -50,11 +51,13 @@ export class Cluster {
   readonly #plan: Plan;
   readonly #process: ChildProcess;
   readonly #output: () => string;
+  readonly #members: Map<string, string>;
 
   private constructor(plan: Plan, process: ChildProcess, output: () => string) {
     this.#plan = plan;
     this.#process = process;
     this.#output = output;
+    this.#members = new Map(plan.nodes.map(({ name, httpUrl }) => [name, httpUrl]));
     this.sandbox = new SandboxBooks(plan.sandbox.url, this.http);
   }
 
@@ -78,14 +81,43 @@ export class Cluster {
     return this.#plan.dataDirectory;
   }
 
+  /** Of who takes part: founders and newcomers that were not taken out. */
   get urls(): readonly string[] {
-    return this.#plan.nodes.map((node) => node.httpUrl);
+    return [...this.#members.values()];
   }
 
   url(name: NodeName): string {
     const node = this.#plan.nodes.find((candidate) => candidate.name === name);
     if (node === undefined) throw new Error(`${name} is not planned`);
     return node.httpUrl;
+  }
+
+  /** Starts one more node, `n4` to `n9`, and has it let in. Gives its URL. */
+  async add(name: string): Promise<string> {
+    const answer = await askControl(this.#plan.dataDirectory, { action: 'add', target: name });
+    const url = /http:\/\/[\w.:]+/.exec(answer)?.[0];
+    if (url === undefined) throw new Error(`the new node does not say where it is: ${answer}`);
+    this.#members.set(name, url);
+    return url;
+  }
+
+  /** Asks `through` for a change of members until it is made; refusals that pass are waited for. */
+  async changeMembers(through: string, method: 'POST' | 'DELETE', path: string): Promise<void> {
+    const deadline = performance.now() + membersTimeoutMs;
+    for (;;) {
+      const { status, body } = await this.http.ask(method, `${through}/cluster/members/${path}`, {
+        timeoutMs: membersTimeoutMs,
+      });
+      if (status === 200) return;
+      if (performance.now() > deadline) throw new Error(`${method} ${path}: ${JSON.stringify(body)}`);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+
+  /** Takes a node out, dead or alive. */
+  async remove(name: string, through: string): Promise<void> {
+    await this.changeMembers(through, 'DELETE', name);
+    this.#members.delete(name);
   }
 
   /** GET, parsed. Rejects unless the answer is 200. */

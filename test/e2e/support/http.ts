@@ -18,7 +18,7 @@ export class JsonClient {
 
   /** Rejects when there is no answer within `timeoutMs`, or the connection breaks. */
   ask(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     url: string,
     options: {
       readonly body?: unknown;
