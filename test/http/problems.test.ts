@@ -45,7 +45,8 @@ describe('refusals of the order service', () => {
       fixture.orders.absence = code;
       for (const url of [`/orders/${id}`, `/orders/${id}/events`]) {
         const response = await fixture.send({ method: 'GET', url });
-        expect([response.statusCode, response.json().code]).toEqual([404, code]);
+        expect(response.statusCode).toBe(404);
+        expect(response.json()).toMatchObject({ code });
       }
     }
   });
