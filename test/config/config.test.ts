@@ -151,6 +151,16 @@ describe('a configuration with mistakes', () => {
     expect(problems.join()).not.toContain('hunter2');
   });
 
+  it('may list any number of voters when this node is none of them: it joins those who are there', () => {
+    const member = (index: number, voter: boolean) =>
+      `  - {id: n${String(index + 1)}, peerId: ${peerIds[index] ?? ''}, address: "h${String(index)}:1", voter: ${String(voter)}}`;
+    const listing = (voter: boolean) =>
+      problemsOf(['node: n1', 'members:', member(0, voter), member(1, true), member(2, !voter)].join('\n'));
+    const about = (problems: readonly string[]) => problems.filter((problem) => problem.includes('voters'));
+    expect(about(listing(false))).toEqual([]);
+    expect(about(listing(true))).toHaveLength(1);
+  });
+
   it('names what is missing', () => {
     expect(problemsOf('')).toEqual([
       'F: node is required',
