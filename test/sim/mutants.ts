@@ -28,7 +28,7 @@ export const mutants: readonly Mutant[] = [
     replace: "kind: 'voteAnswer', from: self, to: message.from, term: state.term, vote }, 'nothing');",
     why: 'A voter that loses power forgets its vote and gives a second one (C2).',
     caughtBy: ['promise on disk'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'acknowledge entries before they are on disk',
@@ -37,7 +37,7 @@ export const mutants: readonly Mutant[] = [
     replace: "'nothing'",
     why: 'What a majority holds may be on one disk only (C2).',
     caughtBy: ['promise on disk'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'count own entries before they are on disk',
@@ -46,7 +46,7 @@ export const mutants: readonly Mutant[] = [
     replace: '{ value: log.lastIndex, standing: role.standing }',
     why: 'A leader decides what a loss of power takes back (C3).',
     caughtBy: ['majority of disks'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'count entries of an earlier term',
@@ -55,7 +55,7 @@ export const mutants: readonly Mutant[] = [
     replace: ') return;',
     why: 'What is decided by counting alone can be replaced by a later leader (C5).',
     caughtBy: ['own term'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'safety' },
   },
   {
     name: 'vote for two candidates in one term',
@@ -64,7 +64,17 @@ export const mutants: readonly Mutant[] = [
     replace: 'const isFree = true;',
     why: 'Two leaders in one term (C1).',
     caughtBy: ['election safety', 'promise on disk', 'crash'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
+  },
+  {
+    name: 'count every vote as given',
+    file: 'store/consensus/election.ts',
+    find: "  if (state.role.kind !== 'candidate') return;\n  state.role.votes.set(message.from, message.vote);",
+    replace:
+      "  if (state.role.kind !== 'candidate') return;\n  state.role.votes.set(message.from, 'remembering');",
+    why: 'Two leaders in one term (C1).',
+    caughtBy: ['election safety', 'leader completeness'],
+    seeds: { from: 8, count: 250, mode: 'liveness' },
   },
   {
     name: 'half is a majority in the ledger',
@@ -73,7 +83,16 @@ export const mutants: readonly Mutant[] = [
     replace: 'return Math.floor(voters.length / 2);',
     why: 'Two halves decide two things.',
     caughtBy: ['election safety', 'majority of disks'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
+  },
+  {
+    name: 'take the leader’s word for entries of one’s own',
+    file: 'store/consensus/following.ts',
+    find: 'log.commitTo(Math.min(message.commitIndex, matchIndex));',
+    replace: 'log.commitTo(Math.min(message.commitIndex, log.lastIndex));',
+    why: 'A follower decides what it has at an index, not what the leader has (3.5).',
+    caughtBy: ['log matching', 'state machine safety', 'ledger history'],
+    seeds: { from: 8, count: 250, mode: 'liveness' },
   },
   {
     name: 'vote for a shorter log',
@@ -82,7 +101,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'return true;',
     why: 'A leader without a decided entry overwrites it (C5).',
     caughtBy: ['leader completeness'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 2, count: 250, mode: 'liveness' },
   },
   {
     name: 'take entries in without comparing what precedes them',
@@ -91,7 +110,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'known === 0 && log.termAt(message.previousIndex) === undefined',
     why: 'Two logs agree on an entry and not on what came before it (C13).',
     caughtBy: ['log matching', 'state machine safety'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 80, count: 250, mode: 'safety' },
   },
   {
     name: 'forget loyalty at a restart',
@@ -99,8 +118,8 @@ export const mutants: readonly Mutant[] = [
     find: '    heardLeaderAt: now,',
     replace: '    heardLeaderAt: -Infinity,',
     why: 'A quick restart elects a second leader inside the first one’s lease (C8).',
-    caughtBy: ['linearizable read'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    caughtBy: ['loyalty', 'linearizable read'],
+    seeds: { from: 1, count: 250, mode: 'safety' },
   },
   {
     name: 'renew the lease from when the answer came',
@@ -109,7 +128,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'progress.contactAt = state.now;',
     why: 'A late answer stretches the lease beyond the promise it rests on (C6).',
     caughtBy: ['linearizable read'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 103, count: 250, mode: 'safety' },
   },
   {
     name: 'an emptied voter counts as one that remembers',
@@ -124,7 +143,7 @@ export const mutants: readonly Mutant[] = [
       'crash',
       'linearizable read',
     ],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 109, count: 250, mode: 'safety' },
   },
   {
     name: 'resolve a commit when it is asked for',
@@ -134,7 +153,7 @@ export const mutants: readonly Mutant[] = [
       '    void this.#disk.write(operations, { sync: true }).catch(() => undefined);\n    Promise.resolve().then(',
     why: 'Everything is promised before it is durable (S1).',
     caughtBy: ['promise on disk'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'acknowledge a push before it is on disk',
@@ -143,7 +162,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'const written = previous;\n    void committer.commit(operations);',
     why: 'A majority of acknowledgements is not a majority of disks (J3, J9).',
     caughtBy: ['promise on disk'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'push own entries before they are on disk',
@@ -153,7 +172,7 @@ export const mutants: readonly Mutant[] = [
       'void this.#dependencies.committer.commit(gathering.operations);\n    void Promise.resolve().then(() => {',
     why: 'Others hold entries that their origin forgets and gives out anew (J1, J2).',
     caughtBy: ['promise on disk'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'half is a majority in the journal',
@@ -162,7 +181,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'return Math.floor(voters / 2);',
     why: 'Two registrations of one order win (J5), and 201 is on too few disks (J3).',
     caughtBy: ['journal quorum', 'one claim'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'give a claim to whoever asks',
@@ -171,7 +190,7 @@ export const mutants: readonly Mutant[] = [
     replace: "if (held?.standing === 'inherited') return { vote: voteOf(held, position) };",
     why: 'A node votes twice on one claim (J4).',
     caughtBy: ['one claim', 'promise on disk', 'idempotency'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'vote on claims that an emptied disk finds again',
@@ -180,16 +199,17 @@ export const mutants: readonly Mutant[] = [
     replace: "const standing = 'granted' as const;",
     why: 'The vote that was lost with the disk is given once more, to another (J4).',
     caughtBy: ['one claim'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 13, count: 250, mode: 'safety' },
   },
   {
-    name: 'believe that every disk is whole',
-    file: 'store/journal/journal.ts',
-    find: 'whole: restored.whole,',
-    replace: 'whole: true,',
-    why: 'A node with an empty disk gives out positions that it gave out before (J2).',
-    caughtBy: ['journal position', 'crash', 'convergence'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    name: 'open an emptied journal before all of it is back',
+    file: 'store/journal/recovery.ts',
+    find: '      this.#holdsEverything(durable)\n',
+    replace:
+      '      this.#holdsEverything(new Map([...this.#answers.values()].flatMap((vector) => [...vector])))\n',
+    why: 'A node with an empty disk gives out positions, or votes, that it gave out before (J2, J4).',
+    caughtBy: ['journal position', 'one claim', 'crash', 'convergence'],
+    seeds: { from: 13, count: 250, mode: 'liveness' },
   },
   {
     name: 'skip the checksum',
@@ -197,18 +217,8 @@ export const mutants: readonly Mutant[] = [
     find: 'if (checksum(key, format, payload) !== view.readUInt32BE(1)) {',
     replace: 'if (checksum(key, format, payload) === undefined) {',
     why: 'Damaged bytes are served and sent as if they were right (S9, J8).',
-    caughtBy: [
-      'journal position',
-      'convergence',
-      'crash',
-      'log matching',
-      'outcome',
-      'liveness',
-      'state machine safety',
-      'stock figures',
-      'promise on disk',
-    ],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    caughtBy: ['convergence', 'journal position', 'crash'],
+    seeds: { from: 4, count: 250, mode: 'liveness' },
   },
   {
     name: 'commit a hold that has expired',
@@ -218,7 +228,7 @@ export const mutants: readonly Mutant[] = [
       "if (current.kind === 'held' && current.expiresAt <= at && at < 0) expire(state, record, current);",
     why: 'Units are sold that were given back (L6).',
     caughtBy: ['ledger history'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 4, count: 250, mode: 'safety' },
   },
   {
     name: 'decide every hold anew',
@@ -227,17 +237,17 @@ export const mutants: readonly Mutant[] = [
     replace: "if (known !== 'unknown' && known.state.kind === 'committed') {",
     why: 'A hold that is asked for again takes its units again (L1).',
     caughtBy: ['ledger history', 'stock figures'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
-    name: 'count a sale whenever it is reported',
+    name: 'count a sale twice',
     file: 'store/ledger/stock-sync.ts',
-    find: "if (record?.state.kind !== 'committed' || record.state.counted) continue;",
+    find: "    close(state, record, { kind: 'committed', counted: true }, at);",
     replace:
-      "if (record?.state.kind !== 'committed') continue;\n    for (const { sku, quantity } of [...state.products.values()].map(({ sku }) => ({ sku, quantity: record.state.kind === 'committed' && record.state.counted ? 1 : 0 }))) { const product = state.products.get(sku); if (product !== undefined) product.sold -= quantity; }",
+      "    for (const { sku, quantity } of record.lines) {\n      const product = productToChange(state, sku);\n      if (product !== undefined) product.sold -= quantity;\n    }\n    close(state, record, { kind: 'committed', counted: true }, at);",
     why: 'A sale leaves `sold` twice, and its units are sold again (L7).',
     caughtBy: ['stock figures', 'ledger history'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'report every sale as counted',
@@ -246,7 +256,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'applied: [...unapplied],',
     why: 'Units leave `sold` that the figure still contains, and are sold again (R7).',
     caughtBy: ['oversold', 'system of record', 'liveness'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 3, count: 250, mode: 'safety' },
   },
   {
     name: 'a payment key for every attempt',
@@ -255,7 +265,7 @@ export const mutants: readonly Mutant[] = [
     replace: '    attempt: dependencies.clock.now(),\n    amount',
     why: 'Who asks again charges again.',
     caughtBy: ['money'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'safety' },
   },
   {
     name: 'end an order before the ledger has closed it',
@@ -265,7 +275,7 @@ export const mutants: readonly Mutant[] = [
       "  void ledger.release({ orderId: order.id, createdAt: order.createdAt, reason }).catch(() => undefined);\n  const closed = { kind: 'released', reason } as Awaited<ReturnType<Ledger['release']>>;",
     why: 'Two homes tell two endings (P3).',
     caughtBy: ['ledger decides', 'outcome'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
   },
   {
     name: 'tell a cancelling client yes whatever the ledger said',
@@ -274,7 +284,7 @@ export const mutants: readonly Mutant[] = [
     replace: "closed.kind === 'committed'",
     why: 'An accepted cancellation ends as something else.',
     caughtBy: ['outcome'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 2, count: 250, mode: 'liveness' },
   },
   {
     name: 'forget to compare what was asked for',
@@ -283,7 +293,7 @@ export const mutants: readonly Mutant[] = [
     replace: "if (folded.order.fingerprint === '') {",
     why: 'Another order than the one asked for is accepted (F2).',
     caughtBy: ['idempotency'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 2, count: 250, mode: 'safety' },
   },
   {
     name: 'let the first in time stand for the one that won',
@@ -292,7 +302,7 @@ export const mutants: readonly Mutant[] = [
     replace: "folded.order.registration === '') {",
     why: 'The client is told of a rival’s order (F1).',
     caughtBy: ['idempotency'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 72, count: 250, mode: 'safety' },
   },
   {
     name: 'mark an outcome as delivered before it is',
@@ -302,7 +312,7 @@ export const mutants: readonly Mutant[] = [
       '    await pending.markSynced(batch.map(({ order, revision }) => ({ orderId: order.id, revision })));\n    const { applied, parked } = await sor.applyOutcomes(batch);',
     why: 'What the system of record never got is not sent again.',
     caughtBy: ['system of record', 'liveness'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 16, count: 250, mode: 'liveness' },
   },
   {
     name: 'checkpoint past a gap',
@@ -311,7 +321,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'for (const met of ahead ?? []) applied = Math.max(applied, met);\n    ahead?.clear();',
     why: 'After a restart the views lack what came before (V1).',
     caughtBy: ['acknowledged order', 'liveness', 'outcome'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 4, count: 250, mode: 'liveness' },
   },
   {
     name: 'leave an order alone whose voters abstain',
@@ -320,7 +330,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'return undefined;',
     why: 'It is open for ever (S4).',
     caughtBy: ['liveness'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 30, count: 250, mode: 'liveness' },
   },
   {
     name: 'let a failed write end the process unheard',
@@ -329,6 +339,15 @@ export const mutants: readonly Mutant[] = [
     replace: '',
     why: 'The process ends without saying why.',
     caughtBy: ['crash'],
-    seeds: { from: 1, count: 60, mode: 'liveness' },
+    seeds: { from: 1, count: 250, mode: 'liveness' },
+  },
+  {
+    name: 'install a snapshot without its state',
+    file: 'store/ledger/snapshots.ts',
+    find: '    restore.finish();\n',
+    replace: '',
+    why: 'A node that was away goes on from where it was, and decides otherwise than all others.',
+    caughtBy: ['stock figures', 'ledger history', 'crash', 'liveness'],
+    seeds: { from: 1, count: 250, mode: 'safety' },
   },
 ];

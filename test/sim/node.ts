@@ -22,6 +22,8 @@ import type { Trace } from './world/trace.ts';
  * Not the real thing: libp2p, LevelDB, WebAssembly (the functions are TypeScript that decides alike), HTTP, and the
  * adapters of payment provider and database. They have tests of their own.
  */
+export const simElectionTimeoutMs = 350;
+
 export interface SimNodeOptions {
   readonly id: NodeId;
   readonly members: readonly NodeId[];
@@ -140,7 +142,7 @@ export class SimNode {
         })),
         ledger: {
           heartbeatMs: 100,
-          electionTimeoutMs: 350,
+          electionTimeoutMs: simElectionTimeoutMs,
           commandTimeoutMs: 1_500,
           snapshotAfterEntries: plan.snapshotAfterEntries,
         },

@@ -10,7 +10,7 @@ import { PromiseChecker } from './checkers/promise-checker.ts';
 import { RaftChecker } from './checkers/raft-checker.ts';
 import { RestChecker } from './checkers/rest-checker.ts';
 import { Faults, InjectedDiskError } from './faults.ts';
-import { SimNode, type Life } from './node.ts';
+import { SimNode, simElectionTimeoutMs, type Life } from './node.ts';
 import { planOf, type Mode, type Plan, type StruckFault } from './plan.ts';
 import { Violations, type Violation } from './violations.ts';
 import { Workload } from './workload.ts';
@@ -126,7 +126,7 @@ class World {
     );
     this.#ledger = new LedgerChecker({ violations, now });
     this.#raft = new RaftChecker(
-      { members },
+      { members, electionTimeoutMs: simElectionTimeoutMs },
       {
         violations,
         now,
@@ -151,7 +151,7 @@ class World {
             if (message === undefined) {
               promises.sent(from, to, channel, payload);
             } else {
-              this.#raft.sentMessage(message);
+              this.#raft.sentMessage(message, this.#node(from).life?.process.clock.monotonic() ?? Infinity);
               promises.sentMessage(message);
             }
           },

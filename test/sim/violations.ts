@@ -1,28 +1,32 @@
 /** Who noticed. Every checker must be tripped by at least one mutant (mutants.test.ts). */
-export type CheckerName =
-  | 'crash'
-  | 'election safety'
-  | 'log matching'
-  | 'leader completeness'
-  | 'state machine safety'
-  | 'majority of disks'
-  | 'own term'
-  | 'promise on disk'
-  | 'linearizable read'
-  | 'ledger history'
-  | 'stock figures'
-  | 'journal position'
-  | 'journal quorum'
-  | 'one claim'
-  | 'outcome'
-  | 'ledger decides'
-  | 'money'
-  | 'idempotency'
-  | 'acknowledged order'
-  | 'oversold'
-  | 'system of record'
-  | 'convergence'
-  | 'liveness';
+export const checkers = [
+  'crash',
+  'election safety',
+  'log matching',
+  'leader completeness',
+  'state machine safety',
+  'majority of disks',
+  'own term',
+  'loyalty',
+  'promise on disk',
+  'linearizable read',
+  'ledger history',
+  'stock figures',
+  'journal position',
+  'journal quorum',
+  'one claim',
+  'outcome',
+  'ledger decides',
+  'money',
+  'idempotency',
+  'acknowledged order',
+  'oversold',
+  'system of record',
+  'convergence',
+  'liveness',
+] as const;
+
+export type CheckerName = (typeof checkers)[number];
 
 export interface Violation {
   readonly checker: CheckerName;

@@ -60,6 +60,7 @@ function newView(): NodeView {
 
 export class RaftChecker {
   readonly #voters: number;
+  readonly #loyalMs: number;
   readonly #violations: Violations;
   readonly #now: () => number;
   readonly #onDecided: (entry: DecidedEntry) => void;
@@ -72,7 +73,7 @@ export class RaftChecker {
   linearizableReads = 0;
 
   constructor(
-    options: { readonly members: readonly NodeId[] },
+    options: { readonly members: readonly NodeId[]; readonly electionTimeoutMs: number },
     dependencies: {
       readonly violations: Violations;
       readonly now: () => number;
@@ -81,6 +82,7 @@ export class RaftChecker {
     },
   ) {
     this.#voters = options.members.length;
+    this.#loyalMs = options.electionTimeoutMs;
     this.#violations = dependencies.violations;
     this.#now = dependencies.now;
     this.#onDecided = dependencies.onDecided;
@@ -95,8 +97,15 @@ export class RaftChecker {
     return this.#leaders.size;
   }
 
-  /** A leader sends what it has, on its disk or not: its own write may still wait for its turn. */
-  sentMessage(message: Message): void {
+  /**
+   * A leader sends what it has, on its disk or not: its own write may still wait for its turn. `upMs`: by the sender's
+   * clock, since its program started.
+   */
+  sentMessage(message: Message, upMs: number): void {
+    if (message.kind === 'voteAnswer' && message.vote !== 'refused' && upMs < this.#loyalMs) {
+      // C8: who has just started may have promised a leader not to vote for another.
+      this.#violations.report('loyalty', `${message.from} votes ${upMs.toFixed(0)} ms after its start`);
+    }
     if (message.kind !== 'append') return;
     const { log } = this.#node(message.from);
     for (const entry of message.entries) {
