@@ -28,7 +28,8 @@ export function proposeConfiguration(state: State, change: ConfigurationChange):
   if (role.transfer !== undefined) return refused('TRANSFER_UNDER_WAY');
   // C17: two configurations that are not decided could have majorities without a common voter.
   if (log.commitIndex < role.termStartIndex) return refused('NOT_ESTABLISHED');
-  if (log.configurations.latest.index > log.commitIndex) return refused('CHANGE_UNDER_WAY');
+  // Not even one that is decided and not applied: who asks has not heard of it, and would undo what it recorded.
+  if (log.configurations.latest.index > log.appliedIndex) return refused('CHANGE_UNDER_WAY');
   const before = configurationOf(state);
   const after = changed(before, change);
   if (typeof after === 'string') return refused(after);

@@ -161,8 +161,11 @@ export function followMembers(state: State, leader: Leader): void {
   members.delete(options.self);
   for (const [peer, progress] of leader.progress) {
     if (members.has(peer)) continue;
-    // A last word, if it gets there: that it is decided, so that who leaves seeks no election any more.
-    if (progress.pace.kind === 'replicate') sendAppend(state, progress, []);
+    // A last word, if it gets there: that it is decided, so that who leaves seeks no election any more. Whether the log
+    // still reaches it may have changed since we last sent anything.
+    if (progress.pace.kind === 'replicate' && progress.nextIndex > log.baseIndex) {
+      sendAppend(state, progress, []);
+    }
     leader.progress.delete(peer);
   }
   for (const peer of members) {

@@ -264,7 +264,7 @@ export type ConfigurationRefusal =
   | { readonly code: 'NOT_LEADER'; readonly leader: NodeId | undefined }
   /** Nothing is decided yet in the leader's term. */
   | { readonly code: 'NOT_ESTABLISHED' }
-  /** An earlier change is not decided yet. */
+  /** An earlier change is not decided yet, or not applied at the leader. */
   | { readonly code: 'CHANGE_UNDER_WAY' }
   /** The lead is being handed over. */
   | { readonly code: 'TRANSFER_UNDER_WAY' }

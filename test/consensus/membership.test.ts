@@ -241,6 +241,21 @@ describe('a change is refused', () => {
     expect(stage.takeLines()).toEqual([]);
   });
 
+  test('while an earlier one is decided and not applied, so that nobody undoes what it recorded: CHANGE_UNDER_WAY', () => {
+    const stage = withAnObserver();
+    stage.slowMachines.add('n1');
+    stage.change('n1', { kind: 'describe', records: 'j1 has moved' });
+    stage.deliver();
+    const { commitIndex, lastIndex } = stage.raft('n1').status();
+    expect(commitIndex).toBe(lastIndex);
+    stage.takeLines();
+    stage.change('n1', { kind: 'remove', node: 'n3', records: 'as before, without n3' });
+    expect(stage.takeLines()).toEqual(['n1 refuses: CHANGE_UNDER_WAY']);
+    stage.raft('n1').step({ kind: 'applied', now: stage.now, index: commitIndex });
+    stage.change('n1', { kind: 'remove', node: 'n3', records: 'j1 has moved, n3 has left' });
+    expect(stage.takeLines()).toEqual([]);
+  });
+
   test('before anything is decided in the leader’s term: NOT_ESTABLISHED (C17)', () => {
     const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
     stage.pass(200);
@@ -303,6 +318,26 @@ describe('a voter that is removed', () => {
     expect(voters(stage, 'n3')).toBe('n1 n2');
     expect(stage.raft('n3').wakeAt()).toBe(Infinity);
     expect(Object.keys(stage.raft('n1').status().match)).toEqual(['n1', 'n2', 'j1']);
+  });
+
+  test('gets no last word when the log does not reach back to where it is', () => {
+    const stage = new Stage({ n1: fresh, n2: fresh, n3: fresh });
+    stage.elect('n1');
+    stage.propose('n1', 'a', 'b', 'c');
+    stage.drop(to('n3'));
+    stage.deliver();
+    stage.takeSnapshot('n1');
+    for (let round = 0; round < 2; round++) beat(stage, 'n1');
+    stage.change('n1', { kind: 'remove', node: 'n3' });
+    stage.pass(50);
+    stage.tick('n1');
+    stage.deliver(to('n2', 'n3'));
+    // Both answers are taken in together: the one says how far n3 is, the other decides that it leaves.
+    const answers = [...stage.mail.filter(from('n3')), ...stage.mail.filter(from('n2'))];
+    stage.drop();
+    for (const message of answers) stage.raft('n1').step({ kind: 'message', now: stage.now, message });
+    expect(stage.raft('n1').ready().sendNow.filter(to('n3'))).toEqual([]);
+    expect(Object.keys(stage.raft('n1').status().match)).toEqual(['n1', 'n2']);
   });
 
   test('and never hears of it disturbs nobody (C8, C20)', () => {
