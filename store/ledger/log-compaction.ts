@@ -4,7 +4,8 @@
  *
  * 1. The base is on disk before, or together with, the first entry that goes: a log that begins later than its base is
  *    damage, never a removal that was interrupted.
- * 2. In batches: no write grows with the length of the log. What a crash leaves goes after the next start.
+ * 2. The base never goes back, whatever is removed while a snapshot takes the place of the log.
+ * 3. In batches: no write grows with the length of the log. What a crash leaves goes after the next start.
  */
 import type { Place } from '../consensus/index.ts';
 import type { Committer, Operation } from '../disk/port.ts';
@@ -32,8 +33,8 @@ export class LogCompaction {
   }
 
   /**
-   * Everything up to `base` may go. `lastIndex` is the last entry before it that is on disk: the log that a snapshot
-   * replaced may have ended long before it.
+   * Everything up to `base` may go as soon as what was asked of the committer before is on disk. `lastIndex` is the last
+   * entry before it that is on disk: the log that a snapshot replaced may have ended long before it.
    */
   to(base: Place, lastIndex = base.index): void {
     if (base.index > this.#base.index) {

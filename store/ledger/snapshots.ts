@@ -133,6 +133,9 @@ export class Snapshots {
     const { manifest, restore } = this.#fetchedAt(mark);
     // What is being read out would be behind what is on disk.
     this.#taker.abandon();
+    // The write that makes it count has been asked for: what is removed from now on takes effect after it, and with its
+    // base. Later, a removal under way could put back the base from before.
+    this.#compaction.to(mark, this.#installing.at(-1)?.lastIndex);
     restore.finish();
     this.#schedule.begun();
     this.#schedule.took(manifest.bytes);
@@ -162,9 +165,7 @@ export class Snapshots {
     const [first] = this.#installing;
     if (first === undefined || first.sequence > sequence) return;
     this.#installing.shift();
-    const { mark } = first.manifest;
-    this.#dependencies.store.counts(first.manifest, { oldestIndex: mark.index });
-    this.#compaction.to(mark, first.lastIndex);
+    this.#dependencies.store.counts(first.manifest, { oldestIndex: first.manifest.mark.index });
   }
 
   #isDue(): boolean {
@@ -188,7 +189,10 @@ export class Snapshots {
       const previousIndex = store.kept[0]?.mark.index ?? 0;
       const compactTo = Math.min(previousIndex, mark.index - this.#options.keptEntries);
       raft.step({ kind: 'snapshotTaken', now: clock.monotonic(), mark, compactTo: Math.max(0, compactTo) });
-      const base = raft.placeAt(raft.status().baseIndex);
+      const { snapshotIndex, baseIndex } = raft.status();
+      // A fetched one is on its way to disk, or about to be: until it counts there, nothing goes that is older.
+      const isOvertaken = snapshotIndex > mark.index;
+      const base = isOvertaken ? undefined : raft.placeAt(baseIndex);
       store.counts(manifest, { oldestIndex: base?.index ?? 0 });
       if (base !== undefined) this.#compaction.to(base);
     });
