@@ -16,14 +16,20 @@ export function decidedListOf({ index, configuration }: DecidedConfiguration): D
   return list === undefined ? undefined : { index, list };
 }
 
-export function memberLogOf(replica: Pick<Replica, 'status' | 'onConfiguration' | 'reconfigure'>): MemberLog {
+export function memberLogOf(
+  replica: Pick<Replica, 'status' | 'configuration' | 'onConfiguration' | 'reconfigure'>,
+): MemberLog {
   return {
     leader: () => replica.status().leader,
-    onMembers: (handler) =>
-      replica.onConfiguration((decided) => {
+    onMembers: (handler) => {
+      const tell = (decided: DecidedConfiguration): void => {
         const list = decidedListOf(decided);
         if (list !== undefined) handler(list);
-      }),
+      };
+      const cancel = replica.onConfiguration(tell);
+      tell(replica.configuration());
+      return cancel;
+    },
     async reconfigure(change, next, options) {
       const outcome = await replica.reconfigure(toCore(change, next), options);
       switch (outcome.kind) {

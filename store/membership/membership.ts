@@ -48,6 +48,7 @@ export interface MembershipOptions {
 /** The log in which lists of members are decided. */
 export interface MemberLog {
   leader(): NodeId | undefined;
+  /** Told at once of the list as it is: others may have been decided since this node looked. */
   onMembers(handler: (decided: DecidedList) => void): Cancel;
   /** Resolves once it is decided and applied here. Rejects with MembershipError. Leader only. */
   reconfigure(change: MemberChange, next: MemberList, options: { readonly timeoutMs: number }): Promise<void>;

@@ -1,6 +1,7 @@
 /** Whole stores on simulated disks and links, whose members come and go. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { assembleStore, type AssembledStore } from '../../store/assemble.ts';
+import type { Disk } from '../../store/disk/port.ts';
 import type { NodeId } from '../../store/environment.ts';
 import { MembershipError, type MemberChange, type MemberRecord } from '../../store/membership/port.ts';
 import { createIdentity, peerIdOf } from '../../store/peers/identity.ts';
@@ -38,8 +39,8 @@ class StoreCluster {
   readonly disks = new Map<NodeId, MemoryDisk>();
   readonly lives = new Map<NodeId, Life>();
 
-  /** `listed`: the members in this node's own file. */
-  async start(id: NodeId, listed: readonly MemberRecord[]): Promise<void> {
+  /** `listed`: the members in this node's own file. `journalReadMs`: what each page of its journal takes to be read. */
+  async start(id: NodeId, listed: readonly MemberRecord[], journalReadMs = 0): Promise<void> {
     const clock = this.clock.node();
     const environment = testEnvironment({ clock, random: this.random });
     const memory = this.disks.get(id) ?? new MemoryDisk({ syncMs: 0.2 });
@@ -47,9 +48,10 @@ class StoreCluster {
     const network = this.network.join(id);
     // As the program does: nobody is reached before the list is known.
     network.setMembers(listed);
+    const disk = memory.open(clock);
     const opening = assembleStore(
       { self: id, zone: 'main', members: listed, ledger: { heartbeatMs: 50, electionTimeoutMs: 300 } },
-      { environment, disk: memory.open(clock), network },
+      { environment, disk: journalReadMs === 0 ? disk : slowly(disk, clock, journalReadMs), network },
     );
     const store = await this.clock.resolve(opening, { withinMs: 10_000 });
     this.lives.set(id, { store, network, clock, environment });
@@ -130,6 +132,18 @@ class StoreCluster {
   fatalErrors(): readonly string[] {
     return [...this.lives.values()].flatMap(({ environment }) => environment.fatalErrors.map(String));
   }
+}
+
+function slowly(disk: Disk, clock: NodeClock, journalReadMs: number): Disk {
+  return {
+    ...disk,
+    async range(range) {
+      if (range.from.startsWith('journal/')) {
+        await new Promise<void>((resolve) => clock.after(journalReadMs, resolve));
+      }
+      return disk.range(range);
+    },
+  };
 }
 
 const founders = ['n1', 'n2', 'n3'].map((id) => record(id));
@@ -287,6 +301,21 @@ describe('members of a running cluster', () => {
     expect(await cluster.change('n1', { kind: 'remove', id: 'n2' })).toMatch(
       /^(NO_LEADER|TIMEOUT|QUORUM_AT_RISK)$/,
     );
+  });
+
+  test('miss no list that is decided while one of them opens', async () => {
+    const cluster = new StoreCluster();
+    clusters.push(cluster);
+    const alone = founders.slice(0, 1);
+    await cluster.start('n1', alone);
+    await cluster.opened('n1');
+    await cluster.led();
+    expect(await cluster.change('n1', { kind: 'add', member: record('n4', false) })).toBe('n1 (n4)');
+    // Its disk has the entry, and not yet that it is decided: as the only voter it finds that out by itself.
+    cluster.kill('n1');
+    await cluster.start('n1', alone, 1_000);
+    await cluster.led();
+    expect(cluster.listAt('n1')).toBe('n1 (n4)');
   });
 
   test('hear where one of them has moved, and one that was away hears it all when it returns', async () => {
