@@ -38,6 +38,7 @@ export class Faults {
   readonly #dependencies: FaultsDependencies;
   readonly #budget: DiskBudget;
   #isOver = false;
+  #isOneAway = false;
 
   constructor(plan: Plan, dependencies: FaultsDependencies) {
     this.#plan = plan;
@@ -133,6 +134,10 @@ export class Faults {
         return this.#takeDown(this.#dependencies.shop);
       case 'bankDown':
         return this.#takeDown(this.#dependencies.bank);
+      case 'handOver':
+        return this.#handOver();
+      case 'absence':
+        return this.#sendAway();
     }
   }
 
@@ -177,8 +182,46 @@ export class Faults {
     if (node === undefined || process === undefined) return undefined;
     process.stand();
     network.fellSilent(node.id);
-    scheduler.after(integerBetween(random, 50, 2_500), () => {
+    scheduler.after(integerBetween(random, 50, this.#plan.standMsMax), () => {
       process.proceed(random() < 0.5 ? 'timer' : 'input');
+    });
+    return node.id;
+  }
+
+  /** Somebody stops a program as it wants to be stopped: mostly the one that leads. */
+  #handOver(): string | undefined {
+    const { random } = this.#dependencies;
+    const isLeading = random() < 0.7;
+    const node = this.#any(
+      (one) => one.isAwake && (!isLeading || one.life?.store?.ledger.status().role === 'leader'),
+    );
+    const isStopping = node?.stop(() => {
+      this.#dependencies.onDiskChanged(node.id);
+      this.#bootLater(node, 10, 1_500);
+    });
+    return isStopping === true ? node?.id : undefined;
+  }
+
+  /** For so long that what was open when it left is forgotten when it returns; and then it may hear nobody at first. */
+  #sendAway(): string | undefined {
+    const { scheduler, random, network, nodes } = this.#dependencies;
+    if (this.#isOneAway) return undefined;
+    const node = this.#any((one) => one.life?.flow !== undefined);
+    if (node === undefined) return undefined;
+    this.#isOneAway = true;
+    this.#endNode(node, 'kill');
+    const awayMs = this.#plan.retainForMs * (1.2 + random());
+    scheduler.after(awayMs, () => {
+      this.#isOneAway = false;
+      if (random() < 0.6 && network.isWhole && !this.#isOver) {
+        for (const id of nodes.keys()) {
+          if (id === node.id) continue;
+          network.block(node.id, id, { swallows: false });
+          network.block(id, node.id, { swallows: false });
+        }
+        this.#healLater();
+      }
+      node.boot();
     });
     return node.id;
   }
@@ -188,7 +231,9 @@ export class Faults {
     const node = this.#any(() => true);
     if (node === undefined) return undefined;
     const before = node.machine.skewMs;
-    node.machine.skewMs += integerBetween(random, -30_000, 30_000);
+    const { clockOffMsMax } = this.#plan;
+    const skewMs = before + integerBetween(random, -30_000, 30_000);
+    node.machine.skewMs = Math.max(-clockOffMsMax, Math.min(clockOffMsMax, skewMs));
     if (random() < 0.6) {
       scheduler.after(integerBetween(random, 100, 3_000), () => {
         node.machine.skewMs = before;

@@ -1,4 +1,5 @@
 import type { RunOptions } from './run.ts';
+import { retentionMutants } from './retention-mutants.ts';
 import type { CheckerName } from './violations.ts';
 
 /**
@@ -350,4 +351,5 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['stock figures', 'ledger history', 'crash', 'liveness'],
     seeds: { from: 1, count: 250, mode: 'safety' },
   },
+  ...retentionMutants,
 ];

@@ -24,6 +24,8 @@ import type { Trace } from './world/trace.ts';
  */
 export const simElectionTimeoutMs = 350;
 
+const drainTimeoutMs = 1_000;
+
 export interface SimNodeOptions {
   readonly id: NodeId;
   readonly members: readonly NodeId[];
@@ -57,6 +59,8 @@ export interface Life {
   readonly process: Process;
   store: AssembledStore | undefined;
   flow: OrderFlow | undefined;
+  readonly lifecycle: Lifecycle;
+  readonly environment: Environment;
 }
 
 export class SimNode {
@@ -99,7 +103,10 @@ export class SimNode {
       { id: this.id, life: this.#lives },
       { scheduler, machine: this.machine, onRun: watch.ran },
     );
-    const life: Life = { id: this.id, process, store: undefined, flow: undefined };
+    const environment = this.#environmentOf(process);
+    const { clock, log } = environment;
+    const lifecycle = new Lifecycle({ startTimeoutMs: 60_000, stopTimeoutMs: 5_000 }, { clock, log });
+    const life: Life = { id: this.id, process, store: undefined, flow: undefined, lifecycle, environment };
     this.#life = life;
     trace.add(this.id, 'boot', `life ${this.#lives}`);
     process.run('input', () => {
@@ -122,12 +129,32 @@ export class SimNode {
     else this.disk.losePower();
   }
 
+  /** Asks the program to stop in its own time; whether there is one that could. It may die before it has. */
+  stop(onStopped: () => void): boolean {
+    const life = this.#life;
+    if (life?.store === undefined || life.flow === undefined) return false;
+    const { store, flow } = life;
+    life.flow = undefined;
+    life.process.run('input', () => {
+      this.#shutDown(life, store, flow).then(
+        () => {
+          if (this.#life !== life) return;
+          this.end('kill');
+          onStopped();
+        },
+        (error: unknown) => {
+          this.#fail(life, error instanceof Error ? error : new Error(String(error)));
+        },
+      );
+    });
+    return true;
+  }
+
   async #start(life: Life): Promise<void> {
     const { plan, members } = this.#options;
     const { network, bank, shop, random, watch } = this.#dependencies;
     const { process } = life;
-    const environment = this.#environmentOf(life);
-    const { clock } = environment;
+    const { environment } = life;
     const joined = network.join(process);
     const store = await assembleStore(
       {
@@ -160,16 +187,15 @@ export class SimNode {
         members: members.map((id) => ({ id, voter: true })),
         settings: { capture: plan.capture, holdTtlMs: 1_000 },
         takeOverAfterMs: 800,
-        abandonAfterMs: 4_000,
+        // Well before it would be forgotten.
+        abandonAfterMs: plan.retainForMs === 0 ? 4_000 : plan.retainForMs / 2,
+        retainForMs: plan.retainForMs,
         openOrdersMax: 1_000,
         catchUpTimeoutMs: 1_500,
         reconcilers: { retryDelayMsMin: 100, retryDelayMsMax: 1_000, batchSize: 4, batchIntervalMs: 5 },
       },
       {
-        lifecycle: new Lifecycle(
-          { startTimeoutMs: 60_000, stopTimeoutMs: 5_000 },
-          { clock, log: environment.log },
-        ),
+        lifecycle: life.lifecycle,
         environment,
         store: {
           ...watched,
@@ -188,9 +214,18 @@ export class SimNode {
     watch.started(life, flow);
   }
 
-  #environmentOf(life: Life): Environment {
+  /** As `compose.ts` stops a node: what is under way comes to a point from which others go on. */
+  async #shutDown(life: Life, store: AssembledStore, flow: OrderFlow): Promise<void> {
+    flow.orders.drain();
+    await store.handOver();
+    await flow.driver.drain(drainTimeoutMs);
+    await life.lifecycle.stop();
+    await store.close();
+  }
+
+  #environmentOf(process: Process): Environment {
     const { trace, random } = this.#dependencies;
-    const { id, process } = life;
+    const { id } = this;
     const say = (level: string) => (fields: Record<string, unknown>, message: string) => {
       if (!process.isDead) trace.add(id, level, `${message} ${textOf(fields)}`);
     };
@@ -199,7 +234,7 @@ export class SimNode {
       random,
       log: { debug: () => undefined, info: say('info'), warn: say('warn'), error: say('error') },
       fatal: (error) => {
-        this.#fail(life, error);
+        if (this.#life?.process === process) this.#fail(this.#life, error);
       },
     };
   }
@@ -229,6 +264,7 @@ const journalLimits = {
   pageEntriesMax: 6,
   recentBytesMax: 4_096,
   claimsCachedMax: 4,
+  deletedPerBatch: 3,
 };
 
 const timers = [

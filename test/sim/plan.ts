@@ -24,6 +24,8 @@ export const faultKinds = [
   'wipe',
   'shopDown',
   'bankDown',
+  'handOver',
+  'absence',
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -58,6 +60,8 @@ export interface Plan {
   readonly chance: number;
   readonly mode: Mode;
   readonly nodes: 3 | 5;
+  /** How long orders are kept after they were created, ms; 0: for ever. */
+  readonly retainForMs: number;
   /** For how long faults strike and orders come, ms. */
   readonly troubleMs: number;
   readonly buyers: number;
@@ -80,7 +84,14 @@ export interface Plan {
   /** Clocks run this much faster or slower, at most, and are this far apart. */
   readonly clockDrift: number;
   readonly clockSkewMs: number;
+  /** No wall clock is set further off than this. */
+  readonly clockOffMsMax: number;
+  /** For how long a program may stand still. */
+  readonly standMsMax: number;
 }
+
+/** Drawn by themselves, below, are those that only some worlds know. */
+const kindsOfEveryWorld = faultKinds.filter((kind) => kind !== 'handOver' && kind !== 'absence');
 
 /** The lease allows followers' clocks to run ten per cent faster than the leader's. */
 const driftMax = 0.045;
@@ -95,13 +106,14 @@ export function planOf(options: {
   const random = seededRandom(chance);
   const sometimes = (chance: number, value: number): number => (random() < chance ? random() * value : 0);
   const nodes = options.nodes ?? (random() < 0.75 ? 3 : 5);
-  return {
+  const plan: Plan = {
     seed: options.seed,
     chance,
     mode: options.mode,
     nodes,
     troubleMs: integerBetween(random, 2_500, 6_000) * (options.mode === 'safety' ? 1.5 : 1),
     buyers: integerBetween(random, 6, 20),
+    retainForMs: 0,
     snapshotAfterEntries: integerBetween(random, 4, 30),
     capture: random() < 0.75 ? 'after-reserve' : 'immediate',
     skus: Array.from({ length: integerBetween(random, 1, 3) }, (_, place) => ({
@@ -109,7 +121,7 @@ export function planOf(options: {
       unitPrice: 100 * (place + 1),
       onHand: integerBetween(random, 2, 20),
     })),
-    kinds: someOf(random, faultKinds),
+    kinds: someOf(random, kindsOfEveryWorld),
     faultEveryMs: integerBetween(random, 100, 700),
     network: {
       loss: sometimes(0.5, 0.05),
@@ -130,6 +142,31 @@ export function planOf(options: {
     },
     clockDrift: sometimes(0.6, driftMax),
     clockSkewMs: sometimes(0.6, 2_000),
+    clockOffMsMax: Infinity,
+    standMsMax: 2_500,
+  };
+  // What came to the simulator later is drawn later: the worlds that it is no part of stay what they were.
+  const isHandedOver = random() < 0.3;
+  const handingOver: Plan = isHandedOver ? { ...plan, kinds: [...plan.kinds, 'handOver'] } : plan;
+  return random() < 0.35 ? forgetful(handingOver, random) : handingOver;
+}
+
+/**
+ * The same world, in which closed orders are forgotten while it is under way. What retention does not promise to
+ * survive stays out of it: clocks that differ by what is retained, and programs that stand still for a quarter of it.
+ */
+function forgetful(plan: Plan, random: Random): Plan {
+  const retainForMs = integerBetween(random, 3_500, 8_000);
+  const clockOffMsMax = Math.floor(retainForMs / 20);
+  return {
+    ...plan,
+    retainForMs,
+    troubleMs: plan.troubleMs + retainForMs * 1.5,
+    kinds: random() < 0.6 ? [...plan.kinds, 'absence'] : plan.kinds,
+    clockDrift: Math.min(plan.clockDrift, 0.01),
+    clockSkewMs: Math.min(plan.clockSkewMs, clockOffMsMax),
+    clockOffMsMax,
+    standMsMax: Math.floor(retainForMs / 5),
   };
 }
 

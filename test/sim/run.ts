@@ -8,6 +8,7 @@ import { LedgerChecker } from './checkers/ledger-checker.ts';
 import { OrderChecker } from './checkers/order-checker.ts';
 import { PromiseChecker } from './checkers/promise-checker.ts';
 import { RaftChecker } from './checkers/raft-checker.ts';
+import { RetentionChecker } from './checkers/retention-checker.ts';
 import { RestChecker } from './checkers/rest-checker.ts';
 import { Faults, InjectedDiskError } from './faults.ts';
 import { SimNode, simElectionTimeoutMs, type Life } from './node.ts';
@@ -47,7 +48,14 @@ export interface RunResult {
   readonly terms: number;
   readonly faults: Readonly<Partial<Record<StruckFault, number>>>;
   /** What the checkers looked at. */
-  readonly checks: { readonly answers: number; readonly quorums: number; readonly linearizableReads: number };
+  readonly checks: {
+    readonly answers: number;
+    readonly quorums: number;
+    readonly linearizableReads: number;
+    /** Accepted orders that were forgotten, and journal entries that were given up. */
+    readonly forgotten: number;
+    readonly givenUp: number;
+  };
 }
 
 const troubleBeginsAtMs = 700;
@@ -84,6 +92,7 @@ class World {
   readonly #ledger: LedgerChecker;
   readonly #journal: JournalChecker;
   readonly #orders: OrderChecker;
+  readonly #retention: RetentionChecker;
   readonly #rest: RestChecker;
   readonly #struck = new Map<StruckFault, number>();
   readonly #ran = new Set<NodeId>();
@@ -122,6 +131,9 @@ class World {
           trace.add('bank', what, orderId);
           this.#orders.checkMoney(orderId);
         },
+        onAsked: (orderId, what, by) => {
+          this.#retention.asked(orderId, what, by);
+        },
       },
     );
     this.#ledger = new LedgerChecker({ violations, now });
@@ -138,6 +150,14 @@ class World {
     );
     this.#journal = new JournalChecker({ members }, { violations });
     this.#orders = new OrderChecker({ violations, bank, shop, ledger: this.#ledger });
+    this.#retention = new RetentionChecker(plan, {
+      violations,
+      now,
+      ledger: this.#ledger,
+      orders: this.#orders,
+      bank,
+      shop,
+    });
     const promises = new PromiseChecker({ violations, diskOf: (id) => this.#node(id).disk });
     const network = new SimNetwork(
       { members, pace: { latencyMsMin: 0.2, ...plan.network } },
@@ -185,6 +205,7 @@ class World {
             durable: (operations) => {
               this.#raft.durable(id, operations);
               this.#journal.durable(id, operations);
+              this.#retention.durable(id, operations);
             },
           },
           watch: {
@@ -217,7 +238,14 @@ class World {
       },
     });
     this.#workload = new Workload(plan, { ...parts, random: randomOf(6), orders: this.#orders, violations });
-    this.#rest = new RestChecker({ nodes, shop, orders: this.#orders, ledger: this.#ledger, violations });
+    this.#rest = new RestChecker(plan, {
+      nodes,
+      shop,
+      orders: this.#orders,
+      ledger: this.#ledger,
+      retention: this.#retention,
+      violations,
+    });
   }
 
   async run(): Promise<void> {
@@ -258,6 +286,8 @@ class World {
         answers: this.#ledger.answers,
         quorums: this.#journal.quorums,
         linearizableReads: this.#raft.linearizableReads,
+        forgotten: this.#retention.forgotten,
+        givenUp: this.#retention.givenUp,
       },
     };
   }
@@ -311,6 +341,7 @@ class World {
     this.#ran.clear();
     this.#ledger.checkAnswers();
     this.#orders.check();
+    this.#retention.check();
     if (isNews) this.#orders.checkStock();
     return this.violations.first !== undefined;
   }

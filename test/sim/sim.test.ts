@@ -41,4 +41,5 @@ test('every promise holds through 200 seeds of trouble, and every fault has stru
   expect(broken).toEqual([]);
   expect(tally.runs).toBe(seeds.length);
   expect(tally.missing([...faultKinds, ...ambientFaults])).toEqual([]);
+  expect(tally.forgotten).toBeGreaterThan(100);
 }, 180_000);

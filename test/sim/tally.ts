@@ -15,6 +15,8 @@ export class Tally {
   #answers = 0;
   #quorums = 0;
   #reads = 0;
+  #forgotten = 0;
+  #givenUp = 0;
 
   add(result: RunResult): void {
     this.runs += 1;
@@ -31,6 +33,13 @@ export class Tally {
     this.#answers += result.checks.answers;
     this.#quorums += result.checks.quorums;
     this.#reads += result.checks.linearizableReads;
+    this.#forgotten += result.checks.forgotten;
+    this.#givenUp += result.checks.givenUp;
+  }
+
+  /** Accepted orders that were forgotten. */
+  get forgotten(): number {
+    return this.#forgotten;
   }
 
   line(seconds: number): string {
@@ -46,7 +55,8 @@ export class Tally {
     const faults = kinds.map((kind) => `${kind} ${this.#faults.get(kind) ?? 0}`);
     return [
       `${this.line(seconds)}, ${seconds.toFixed(1)} s for ${(this.#worldMs / 60_000).toFixed(1)} simulated minutes`,
-      `orders: ${this.#accepted} accepted, ${this.#ended} ended`,
+      `orders: ${this.#accepted} accepted, ${this.#ended} ended, ${this.#forgotten} forgotten`,
+      `journal: ${this.#givenUp} entries given up`,
       `log: ${this.#decided} entries decided in ${this.#terms} terms`,
       `checked: ${this.#happenings} happenings, ${this.#answers} ledger answers, ${this.#quorums} quorum ` +
         `acknowledgements, ${this.#reads} linearizable reads`,

@@ -22,6 +22,7 @@ export const checkers = [
   'acknowledged order',
   'oversold',
   'system of record',
+  'retention',
   'convergence',
   'liveness',
 ] as const;

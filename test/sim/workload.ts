@@ -33,6 +33,8 @@ export class Workload {
   readonly #dependencies: WorkloadDependencies;
   #shopping = 0;
   #isTroubleOver = false;
+  /** When each key was first used. */
+  readonly #firstAskedAt = new Map<string, number>();
   asked = 0;
 
   constructor(plan: Plan, dependencies: WorkloadDependencies) {
@@ -99,6 +101,7 @@ export class Workload {
 
   async #place(id: NodeId, order: PlaceOrder): Promise<'accepted' | 'refused' | 'unknown'> {
     const { orders, trace } = this.#dependencies;
+    if (!this.#isRemembered(order.idempotencyKey ?? '')) return 'refused';
     this.asked += 1;
     const answer = await this.#ask(id, 'place', ({ orders: service }) => service.place(order));
     if (answer === undefined) return 'unknown';
@@ -114,6 +117,15 @@ export class Workload {
     }
     trace.add('clients', 'refused', `${order.idempotencyKey ?? ''} at ${id}: ${answer.refusal.code}`);
     return isFinal(answer.refusal) ? 'refused' : 'unknown';
+  }
+
+  /** A key is remembered for as long as its order: a buyer who comes back with it later would make a new one. */
+  #isRemembered(key: string): boolean {
+    const { now } = this.#dependencies.scheduler;
+    const { retainForMs } = this.#plan;
+    const first = this.#firstAskedAt.get(key) ?? now;
+    this.#firstAskedAt.set(key, first);
+    return retainForMs === 0 || now - first < retainForMs / 2;
   }
 
   async #cancel(orderId: string): Promise<void> {

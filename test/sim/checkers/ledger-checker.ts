@@ -58,6 +58,11 @@ export class LedgerChecker {
     return this.#fates.get(orderId);
   }
 
+  /** Orders created before it are forgotten, by the decided log. */
+  get horizon(): number {
+    return this.#model.horizon;
+  }
+
   /** Units held for orders, by the model. */
   held(sku: string): number {
     return this.#model.held(sku);
@@ -95,6 +100,11 @@ export class LedgerChecker {
       commit: (order) => ask({ kind: 'commit', ...order }, () => ledger.commit(order)),
       release: (order) => ask({ kind: 'release', ...order }, () => ledger.release(order)),
       claim: (order) => ask({ kind: 'claim', ...order }, () => ledger.claim(order)),
+      forget: (before) =>
+        ask({ kind: 'forget', before }, async () => {
+          const { horizon } = await ledger.forget(before);
+          return { kind: 'horizon', horizon };
+        }),
     };
   }
 

@@ -14,6 +14,7 @@ import type { Fate, LedgerChecker } from './ledger-checker.ts';
 export interface AcceptedOrder {
   readonly orderId: string;
   readonly fingerprint: string;
+  readonly createdAt: number;
   cancelled: boolean;
 }
 
@@ -68,12 +69,13 @@ export class OrderChecker {
 
   /** A client was told of an order: `201`, or its answer once more. */
   acceptedBy(node: NodeId, order: Order, told: { readonly replayed: boolean; readonly asked: string }): void {
-    const { id, fingerprint } = order;
+    const { id, fingerprint, createdAt } = order;
     if (fingerprint !== told.asked) {
       this.#violations.report('idempotency', `${id} was accepted at ${node} for what it did not ask for`);
     }
     const known = this.#accepted.get(id);
-    if (known === undefined) this.#accepted.set(id, { orderId: id, fingerprint, cancelled: false });
+    if (known === undefined)
+      this.#accepted.set(id, { orderId: id, fingerprint, createdAt, cancelled: false });
     else if (known.fingerprint !== fingerprint) {
       this.#violations.report('idempotency', `${id} was accepted for two different things`);
     }
@@ -159,6 +161,14 @@ export class OrderChecker {
           `it has ${orderId} as ${applied.record.outcome}, which is ${outcome}`,
         );
       }
+    }
+    for (const { orderId, cancelled } of this.#accepted.values()) {
+      const outcome = this.#shop.applied.get(orderId)?.record.outcome;
+      if (!cancelled || outcome === 'cancelled') continue;
+      this.#violations.report(
+        'outcome',
+        `the cancellation of ${orderId} was accepted, and it is ${outcome ?? 'nowhere'}`,
+      );
     }
     for (const { sku, opening, restocked, onHand } of this.#shop.products.values()) {
       let sold = 0;

@@ -2,7 +2,15 @@ import type { Message } from '../../../store/consensus/index.ts';
 import { openRecord } from '../../../store/disk/record.ts';
 import type { NodeId } from '../../../store/environment.ts';
 import type { Position } from '../../../store/journal/port.ts';
-import { claimKey, entryKey, openClaim, openEntry, samePosition } from '../../../store/journal/records.ts';
+import {
+  baseKey,
+  claimKey,
+  entryKey,
+  openBase,
+  openClaim,
+  openEntry,
+  samePosition,
+} from '../../../store/journal/records.ts';
 import { channels, decodeAcknowledgement, decodePush } from '../../../store/journal/wire.ts';
 import { unpack } from '../../../store/ledger/msgpack.ts';
 import type { Violations } from '../violations.ts';
@@ -89,17 +97,20 @@ export class PromiseChecker {
   #checkAcknowledgement(from: NodeId, to: NodeId, payload: Uint8Array): void {
     const { upTo, votes } = decodeAcknowledgement(payload);
     const disk = this.#diskOf(from);
-    if (upTo > 0 && disk.lookDurable(entryKey(to, upTo)) === undefined) this.#broken(from, `${to}:${upTo}`);
+    if (upTo > 0 && !holdsOrGaveUp(disk, { origin: to, sequence: upTo })) {
+      this.#broken(from, `${to}:${upTo}`);
+    }
     for (const { sequence, vote } of votes) {
       if (vote.kind !== 'granted') continue;
       const position = { origin: to, sequence };
-      if (!holdsVote(disk, position)) this.#broken(from, `its vote for ${to}:${sequence}`);
+      if (!holdsVote(disk, position) && !gaveUp(disk, position))
+        this.#broken(from, `its vote for ${to}:${sequence}`);
     }
   }
 
   #checkPush(from: NodeId, payload: Uint8Array): void {
     for (const { sequence } of decodePush(payload).records) {
-      if (this.#diskOf(from).lookDurable(entryKey(from, sequence)) === undefined) {
+      if (!holdsOrGaveUp(this.#diskOf(from), { origin: from, sequence })) {
         this.#broken(from, `its own entry ${sequence}`);
       }
     }
@@ -118,6 +129,23 @@ export class PromiseChecker {
 
   #broken(id: NodeId, what: string): void {
     this.#violations.report('promise on disk', `${id} promises ${what}, which is not on its disk`);
+  }
+}
+
+function holdsOrGaveUp(disk: DurableDisk, position: Position): boolean {
+  const { origin, sequence } = position;
+  return disk.lookDurable(entryKey(origin, sequence)) !== undefined || gaveUp(disk, position);
+}
+
+/** It was there, and is old: the base on the disk says so. */
+function gaveUp(disk: DurableDisk, { origin, sequence }: Position): boolean {
+  const record = disk.lookDurable(baseKey(origin));
+  if (record === undefined) return false;
+  try {
+    return openBase(origin, record).sequence >= sequence;
+  } catch {
+    // A bit was flipped since it was written.
+    return true;
   }
 }
 

@@ -68,6 +68,8 @@ export class RaftChecker {
   /** By `index@term`. */
   readonly #known = new Map<string, Known>();
   readonly #leaders = new Map<number, NodeId>();
+  /** Campaigns that the leader before asked for: nobody owes it loyalty then. */
+  readonly #handedOver = new Set<string>();
   readonly #decided: DecidedEntry[] = [];
   readonly #decidedIn: number[] = [];
   linearizableReads = 0;
@@ -102,7 +104,15 @@ export class RaftChecker {
    * clock, since its program started.
    */
   sentMessage(message: Message, upMs: number): void {
-    if (message.kind === 'voteAnswer' && message.vote !== 'refused' && upMs < this.#loyalMs) {
+    if (message.kind === 'voteRequest' && message.cause === 'transfer') {
+      this.#handedOver.add(nameOfCampaign(message.term, message.from));
+    }
+    if (
+      message.kind === 'voteAnswer' &&
+      message.vote !== 'refused' &&
+      upMs < this.#loyalMs &&
+      !this.#handedOver.has(nameOfCampaign(message.term, message.to))
+    ) {
       // C8: who has just started may have promised a leader not to vote for another.
       this.#violations.report('loyalty', `${message.from} votes ${upMs.toFixed(0)} ms after its start`);
     }
@@ -290,6 +300,10 @@ export class RaftChecker {
 
 function nameOf({ index, term }: { readonly index: number; readonly term: number }): string {
   return `${index}@${term}`;
+}
+
+function nameOfCampaign(term: number, candidate: NodeId): string {
+  return `${term} ${candidate}`;
 }
 
 function indexOf(key: string): number {

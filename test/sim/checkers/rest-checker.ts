@@ -1,12 +1,14 @@
 import { crc32 } from 'node:zlib';
 import type { NodeId } from '../../../store/environment.ts';
 import type { AssembledStore } from '../../../store/assemble.ts';
+import { JournalError, type Entry } from '../../../store/journal/port.ts';
 import type { OrderFlow } from '../../../node/order-flow.ts';
 import type { SimNode } from '../node.ts';
 import type { Violations } from '../violations.ts';
 import type { ShopDatabase } from '../world/shop-database.ts';
 import type { LedgerChecker } from './ledger-checker.ts';
 import type { OrderChecker } from './order-checker.ts';
+import type { RetentionChecker } from './retention-checker.ts';
 
 /**
  * What a cluster must come to when nothing fails any more: one leader whom all know, every order ended and delivered,
@@ -17,6 +19,7 @@ export interface RestDependencies {
   readonly shop: ShopDatabase;
   readonly orders: OrderChecker;
   readonly ledger: LedgerChecker;
+  readonly retention: RetentionChecker;
   readonly violations: Violations;
 }
 
@@ -26,12 +29,23 @@ interface Whole {
   readonly flow: OrderFlow;
 }
 
+interface Content {
+  /** By position, what an entry says. */
+  readonly digests: ReadonlyMap<string, number>;
+  /** By origin, up to where entries are gone. */
+  readonly bases: ReadonlyMap<NodeId, number>;
+}
+
 const entriesPerRead = 200;
+/** The leader looks now and then how far orders can be forgotten. */
+const horizonBehindMsMax = 3_000;
 
 export class RestChecker {
+  readonly #options: { readonly retainForMs: number };
   readonly #dependencies: RestDependencies;
 
-  constructor(dependencies: RestDependencies) {
+  constructor(options: { readonly retainForMs: number }, dependencies: RestDependencies) {
+    this.#options = options;
     this.#dependencies = dependencies;
   }
 
@@ -42,26 +56,28 @@ export class RestChecker {
       if (life?.store === undefined || life.flow === undefined) return `${id} has not started`;
       wholes.push({ id, store: life.store, flow: life.flow });
     }
-    return this.#unrestOfLedgers(wholes) ?? this.#unrestOfJournals(wholes) ?? this.#unrestOfOrders(wholes);
+    return (
+      this.#unrestOfLedgers(wholes) ??
+      this.#unrestOfJournals(wholes) ??
+      this.#unrestOfOrders(wholes) ??
+      this.#unrestOfHorizons(wholes)
+    );
   }
 
   /** Reads everything back and compares it; reports what differs. */
   async check(): Promise<void> {
     const { orders, nodes } = this.#dependencies;
-    const contents: { readonly id: NodeId; readonly digests: ReadonlyMap<string, number> }[] = [];
+    const contents: { readonly id: NodeId; readonly content: Content }[] = [];
     for (const { id, life } of nodes.values()) {
       if (life?.store === undefined || life.flow === undefined) throw new Error(`${id} has ended`);
       await this.#checkOrders(id, life.flow);
-      contents.push({ id, digests: await contentOf(life.store) });
+      contents.push({ id, content: await contentOf(life.store) });
     }
     const [first, ...others] = contents;
-    for (const { id, digests } of others) {
-      const key = [...digests.keys()].find((one) => first?.digests.get(one) !== digests.get(one));
-      if (key === undefined && digests.size === first?.digests.size) continue;
-      this.#report(
-        'convergence',
-        `${id} and ${first?.id ?? ''} have different journals, at ${key ?? 'the end'}`,
-      );
+    for (const { id, content } of others) {
+      const key = first === undefined ? undefined : differenceOf(first.content, content);
+      if (key === undefined) continue;
+      this.#report('convergence', `${id} and ${first?.id ?? ''} have different journals, at ${key}`);
     }
     orders.checkEnd();
   }
@@ -107,11 +123,27 @@ export class RestChecker {
     return undefined;
   }
 
+  /** Every order has closed: it is forgotten when its time is over, everywhere. */
+  #unrestOfHorizons(wholes: readonly Whole[]): string | undefined {
+    const { retainForMs } = this.#options;
+    if (retainForMs === 0) return undefined;
+    const { horizon } = this.#dependencies.ledger;
+    for (const { id, flow } of wholes) {
+      const known = flow.retention.horizon();
+      if (known !== horizon) return `${id} knows the horizon ${known}, and ${horizon} is decided`;
+      const now = this.#dependencies.nodes.get(id)?.life?.process.clock.now() ?? 0;
+      if (now - retainForMs - horizon > horizonBehindMsMax) return `the horizon stays at ${horizon}`;
+    }
+    return undefined;
+  }
+
   async #checkOrders(id: NodeId, flow: OrderFlow): Promise<void> {
-    const { orders } = this.#dependencies;
+    const { orders, retention } = this.#dependencies;
     for (const { orderId, cancelled } of orders.accepted.values()) {
       const order = await flow.orders.find(orderId);
       if (order === undefined) {
+        // Forgotten orders live on in the system of record, and were judged when they were forgotten.
+        if (retention.isForgotten(orderId)) continue;
         this.#report('acknowledged order', `${orderId} was accepted, and ${id} does not have it`);
         continue;
       }
@@ -133,16 +165,44 @@ export class RestChecker {
   }
 }
 
-/** By position, what an entry says. */
-async function contentOf({ journal }: AssembledStore): Promise<ReadonlyMap<string, number>> {
+async function contentOf({ journal }: AssembledStore): Promise<Content> {
   const digests = new Map<string, number>();
-  for (const origin of Object.keys(journal.vector())) {
-    for (let from = 1; ;) {
-      const entries = await journal.read(origin, from, entriesPerRead);
+  const baseOf = (origin: NodeId): number => journal.bases()[origin]?.sequence ?? 0;
+  const origins = Object.keys(journal.vector());
+  for (const origin of origins) {
+    for (let from = baseOf(origin) + 1; ;) {
+      const entries = await readFrom(journal, origin, from);
+      if (entries === 'given up') {
+        from = baseOf(origin) + 1;
+        continue;
+      }
       for (const { sequence, payload } of entries) digests.set(`${origin}:${sequence}`, crc32(payload));
       if (entries.length === 0) break;
       from += entries.length;
     }
   }
-  return digests;
+  return { digests, bases: new Map(origins.map((origin) => [origin, baseOf(origin)])) };
+}
+
+/** Bases go on rising while what is there is read. */
+async function readFrom(
+  journal: AssembledStore['journal'],
+  origin: NodeId,
+  from: number,
+): Promise<readonly Entry[] | 'given up'> {
+  try {
+    return await journal.read(origin, from, entriesPerRead);
+  } catch (error) {
+    if (error instanceof JournalError && error.code === 'COMPACTED') return 'given up';
+    throw error;
+  }
+}
+
+/** The first position beyond the higher of both bases at which two journals differ. */
+function differenceOf(one: Content, other: Content): string | undefined {
+  return [...new Set([...one.digests.keys(), ...other.digests.keys()])].find((position) => {
+    const [origin = '', sequence] = position.split(':');
+    const base = Math.max(one.bases.get(origin) ?? 0, other.bases.get(origin) ?? 0);
+    return Number(sequence) > base && one.digests.get(position) !== other.digests.get(position);
+  });
 }

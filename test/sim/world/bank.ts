@@ -38,6 +38,7 @@ export class Bank {
   readonly #random: Random;
   readonly #onFault: (kind: BankFault) => void;
   readonly #onMove: (orderId: string, what: string) => void;
+  readonly #onAsked: (orderId: string, what: string, by: string) => void;
   /** First answers, by idempotency key. */
   readonly #answers = new Map<string, PaymentAnswer>();
   readonly #payments = new Map<string, Payment[]>();
@@ -50,6 +51,8 @@ export class Bank {
       readonly onFault: (kind: BankFault) => void;
       /** Money moved. */
       readonly onMove: (orderId: string, what: string) => void;
+      /** A program asks, whatever becomes of its question. */
+      readonly onAsked: (orderId: string, what: string, by: string) => void;
     },
   ) {
     this.pace = options.pace;
@@ -57,18 +60,26 @@ export class Bank {
     this.#random = dependencies.random;
     this.#onFault = dependencies.onFault;
     this.#onMove = dependencies.onMove;
+    this.#onAsked = dependencies.onAsked;
   }
 
   /** The provider as one program reaches it. */
   lineOf(process: Process): Payments {
-    const ask = (decide: () => PaymentAnswer): Promise<PaymentAnswer> => this.#ask(process, decide);
+    const ask = (orderId: string, what: string, decide: () => PaymentAnswer): Promise<PaymentAnswer> => {
+      if (!process.isDead) this.#onAsked(orderId, what, process.id);
+      return this.#ask(process, decide);
+    };
     return {
       pay: (request) =>
-        ask(() => this.#once(keyOf('pay', request), () => this.#pay(request.orderId, request))),
+        ask(request.orderId, 'pay', () =>
+          this.#once(keyOf('pay', request), () => this.#pay(request.orderId, request)),
+        ),
       capture: (request) =>
-        ask(() => this.#once(keyOf('capture', request), () => this.#capture(request.orderId))),
-      reverse: (request) => ask(() => this.#reverse(request.orderId)),
-      lookUp: (intent) => ask(() => this.#statusOf(orderIdOf(intent))),
+        ask(request.orderId, 'capture', () =>
+          this.#once(keyOf('capture', request), () => this.#capture(request.orderId)),
+        ),
+      reverse: (request) => ask(request.orderId, 'reverse', () => this.#reverse(request.orderId)),
+      lookUp: (intent) => ask(orderIdOf(intent), 'lookUp', () => this.#statusOf(orderIdOf(intent))),
     };
   }
 
