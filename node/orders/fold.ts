@@ -13,6 +13,8 @@ import type { Order, OrderState, Outcome, PaymentStatus } from './order.ts';
  * O4  An order stays open until it has ended *and* no money of its customer is left with the shop for nothing: two
  *     homes that did not know of each other may have ended it and asked for money at once. There is one payment
  *     per order, so what is known of it counts whichever registration its home had built on.
+ * O5  An idempotency key may be used again once its order is forgotten: what is left of that one (facts from before
+ *     this registration, about one that is not here) says nothing of the money of this.
  */
 export interface FoldedOrder {
   readonly order: Order;
@@ -43,8 +45,11 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   const first = <T extends OrderFactType>(type: T): Fact<T> | undefined =>
     own.find((event): event is Fact<T> => event.type === type);
 
+  const registrations = new Set(all.filter(({ type }) => type === 'registered').map(({ id }) => id));
+  const isLeftover = ({ registration: its, at }: RecordedEvent): boolean =>
+    its !== undefined && !registrations.has(its) && at < chosen.at;
   const money = <T extends OrderFactType>(type: T): Fact<T> | undefined =>
-    all.find((event): event is Fact<T> => event.type === type);
+    all.find((event): event is Fact<T> => event.type === type && !isLeftover(event));
 
   const paid = money('paid');
   const captured = money('captured');

@@ -22,7 +22,7 @@ import type { Views } from './ports.ts';
  * `retainFor` or more, and then goes on. With the default of 30 days that is a week.
  */
 export interface FenceOptions {
-  /** 0: nothing is ever forgotten, and there is nothing to ask. */
+  /** 0: from now on nothing is forgotten. What was before, under another setting or by others, is asked for once. */
   readonly retainForMs: number;
 }
 
@@ -50,7 +50,7 @@ export class Fence {
   }
 
   start(): void {
-    if (this.#options.retainForMs > 0) this.#ask();
+    this.#ask();
   }
 
   stop(): void {
@@ -61,12 +61,11 @@ export class Fence {
   /** Q1. */
   isCurrent(): boolean {
     const { retainForMs } = this.#options;
-    return retainForMs === 0 || this.#ageMs() < retainForMs * VALID_SHARE;
+    return retainForMs === 0 ? this.#asked !== undefined : this.#ageMs() < retainForMs * VALID_SHARE;
   }
 
   /** Not current until asked again. */
   doubt(): void {
-    if (this.#options.retainForMs === 0) return;
     this.#asked = undefined;
     this.#ask();
   }
@@ -91,7 +90,7 @@ export class Fence {
       .then(({ horizon }) => {
         views.forget(horizon);
         this.#asked = asked;
-        return this.#options.retainForMs * RENEWED_SHARE;
+        return this.#options.retainForMs === 0 ? undefined : this.#options.retainForMs * RENEWED_SHARE;
       })
       .catch((error: unknown) => {
         if (!(error instanceof LedgerError)) environment.fatal(error as Error);
@@ -100,7 +99,7 @@ export class Fence {
       })
       .then((delayMs) => {
         this.#asking = false;
-        if (this.#stopped) return;
+        if (this.#stopped || delayMs === undefined) return;
         this.#cancel = clock.after(Math.max(RETRY_AFTER_MS, delayMs), () => this.#ask());
       })
       .catch((error: unknown) => environment.fatal(error as Error));

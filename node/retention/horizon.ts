@@ -11,6 +11,7 @@ import type { Views } from './ports.ts';
  *       money was left with the shop for nothing (O4), and the system of record had it.
  *   R2  The proposer knows of every order that was answered 201 before it began: it first takes in all that a majority
  *       holds, and a registration that won is on a majority's disks.
+ *       What is known is not all while a row of the views is damaged: then nothing is proposed.
  *   R3  The horizon is at least `retainFor` behind the clock and behind the ledger's time, so that a clock that is set
  *       forward makes nobody forget sooner.
  *
@@ -27,7 +28,7 @@ export interface HorizonDependencies {
   readonly environment: Environment;
   readonly journal: Pick<Journal, 'covers'>;
   readonly ledger: Pick<Ledger, 'forget' | 'horizon' | 'freshness'>;
-  readonly views: Pick<Views, 'oldestUnclosed'>;
+  readonly views: Pick<Views, 'oldestUnclosed' | 'isWhole'>;
 }
 
 export interface Proposed {
@@ -47,6 +48,8 @@ export async function proposeHorizon(
   const wanted = Math.floor(Math.min(environment.clock.now(), ledger.freshness().asOf)) - retainForMs;
   if (!(await journal.covers(coversTimeoutMs))) return undefined;
   const oldest = await views.oldestUnclosed();
+  // Judged after the look: it may have met the damage.
+  if (!views.isWhole()) return undefined;
   const possible = Math.max(0, Math.min(wanted, oldest?.createdAt ?? Infinity));
   if (possible >= ledger.horizon() + stepMs) await ledger.forget(possible);
   const behindMs = Math.max(0, wanted - Math.max(possible, ledger.horizon()));

@@ -5,6 +5,8 @@ export interface Views {
   /** Every order created before `horizon` (ms) has ended everywhere: it is not here any more. */
   forget(horizon: number): void;
   oldestUnclosed(): Promise<{ readonly orderId: string; readonly createdAt: number } | undefined>;
+  /** No damage to what is stored is known that has not been made good. */
+  isWhole(): boolean;
   kept(orderIds: readonly string[]): Promise<ReadonlySet<string>>;
   flush(): Promise<void>;
   flushedUpTo(origin: string): number;

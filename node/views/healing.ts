@@ -42,6 +42,11 @@ export class Healing {
     this.#dependencies = dependencies;
   }
 
+  /** Something was found damaged that is not derived again yet. */
+  get isAtWork(): boolean {
+    return this.#running || this.#checkWanted || this.#waiting.size > 0;
+  }
+
   /** Resolves with all events of the order that the journal has now; none when there are none. */
   eventsOf(orderId: string): Promise<readonly RecordedEvent[]> {
     return new Promise((resolve) => {

@@ -77,6 +77,27 @@ export class LiveOrder {
     return listing?.kind === 'order' ? listing.createdAt : listing?.at;
   }
 
+  /**
+   * What came under this name after the order that it stands for: an idempotency key that was used again once that order
+   * was forgotten. Undefined when there is none. A registration from before that order's last fact is not one, but
+   * another attempt to register the same.
+   */
+  get successor(): LiveOrder | undefined {
+    const registration = this.folded?.order.registration;
+    if (registration === undefined) return undefined;
+    const ofRegistrations = (ids: ReadonlySet<string>): RecordedEvent[] =>
+      [...this.#events.values()].filter((event) => ids.has(event.registration ?? event.id));
+    const lastAt = Math.max(...ofRegistrations(new Set([registration])).map(({ at }) => at));
+    const later = [...this.#events.values()].filter(({ type, at }) => type === 'registered' && at > lastAt);
+    if (later.length === 0) return undefined;
+    const successor = new LiveOrder(this.id, []);
+    for (const event of ofRegistrations(new Set(later.map(({ id }) => id)))) {
+      if (this.#ahead.has(event.id)) successor.addAhead(event);
+      else successor.add(event);
+    }
+    return successor;
+  }
+
   /** What the table may keep: only events that the journal has on the disk. */
   durable(): { readonly events: readonly RecordedEvent[]; readonly listing: Listing | undefined } {
     const all = [...this.#events.values()];

@@ -16,6 +16,7 @@ import {
   deletesOf,
   deletesOfAny,
   keysOf,
+  listingsOfAny,
   openPrefix,
   orderIdOfAge,
   orphanPrefix,
@@ -40,7 +41,8 @@ import {
  * V4  Applying an entry again changes nothing (O1), so a replay may start anywhere before its end.
  * V5  An order that was created before the horizon is not here: it is not read, listed, counted or driven, whatever
  *     arrives about it and in whatever state it was known. Its rows go in the background. Facts without a
- *     registration are judged by the latest of them.
+ *     registration are judged by the latest of them. An order that came later under the same name is another one, and
+ *     stays.
  * V6  A damaged row is not taken for an order that is not there: it is derived again from the journal, and until then
  *     those who ask for the order wait (healing.ts).
  */
@@ -100,6 +102,8 @@ export class OrderViews {
   #forgetting = false;
   /** Orders that are being healed. */
   #unwell = 0;
+  /** Found without a row, or with a damaged one, and forgotten: a check shall not come back to them. */
+  readonly #rightlyAbsent = new Set<string>();
   #inbox: Entry[] = [];
   #applying: Promise<void> | undefined;
   #flushing: Promise<void> = Promise.resolve();
@@ -114,7 +118,7 @@ export class OrderViews {
     this.#journal = journal;
     this.#observer = observer;
     this.#live = new LiveOrders({ cacheOrdersMax: options.cacheOrdersMax ?? 10_000 });
-    this.#table = new OrderTable({ table }, () => this.#healing.checkAll());
+    this.#table = new OrderTable({ table }, () => this.#checkAll());
     this.#healing = new Healing({
       environment,
       journal,
@@ -138,6 +142,9 @@ export class OrderViews {
       this.#applied.jump(this.#journal.bases());
       this.forget(horizon);
     });
+    // And what was given up while the listings were loaded.
+    this.#applied.jump(this.#journal.bases());
+    this.forget(this.#journal.horizon());
     this.#unsubscribe = () => {
       unsubscribe();
       unsubscribeHorizon();
@@ -284,7 +291,7 @@ export class OrderViews {
     for (const live of [...this.#live.all()]) {
       if (!this.#isForgotten(live)) continue;
       if (this.#live.open.has(live.id)) open += 1;
-      this.#drop(live);
+      this.#letGo(live);
     }
     if (open > 0) {
       const before = new Date(horizon).toISOString();
@@ -303,6 +310,11 @@ export class OrderViews {
     const oldest = await Promise.all(prefixes.map((prefix) => this.#table.oldest(prefix, this.#horizon)));
     const [age] = oldest.filter((found) => found !== undefined).toSorted();
     return age === undefined ? undefined : { orderId: orderIdOfAge(age), createdAt: createdAtOfAge(age) };
+  }
+
+  /** No damage is known that is not healed yet (V6): what was read is all there is. */
+  isWhole(): boolean {
+    return this.#unwell === 0 && !this.#healing.isAtWork;
   }
 
   /** Which of `orderIds` are here, as orders or as facts without one. A row that is damaged counts as one. */
@@ -386,7 +398,7 @@ export class OrderViews {
         this.#applied.add(entry);
       }
       for (const live of touched) {
-        if (this.#isForgotten(live)) this.#drop(live);
+        if (this.#isForgotten(live)) this.#letGo(live);
         else this.#changed(live);
       }
     }
@@ -426,13 +438,14 @@ export class OrderViews {
         const live = new LiveOrder(id, row);
         live.counted = live.folded?.order.state;
         if (!this.#isForgotten(live)) this.#live.remember(live);
+        else if (live.successor !== undefined) this.#letGo(live);
       }
     }
     return orderIds.map((id) => this.#live.get(id) ?? new LiveOrder(id, []));
   }
 
   async #loadListings(): Promise<void> {
-    this.#live.recount(await this.#table.counts());
+    await this.#recount();
     for await (const age of this.#table.ages(openPrefix(), 'oldest first')) {
       if (createdAtOfAge(age) >= this.#horizon) this.#live.open.add(orderIdOfAge(age));
     }
@@ -450,6 +463,18 @@ export class OrderViews {
     const wasCounted = live.counted !== undefined;
     this.#live.drop(live);
     if (wasCounted) this.#observer?.forgotten(1);
+  }
+
+  /** V5. It goes; what came later under its name is an order of its own. */
+  #letGo(live: LiveOrder): void {
+    const { successor } = live;
+    this.#drop(live);
+    if (successor === undefined) return;
+    if (this.#isForgotten(successor)) {
+      this.#letGo(successor);
+      return;
+    }
+    this.#changed(this.#live.remember(successor));
   }
 
   #forgetRows(): void {
@@ -484,11 +509,11 @@ export class OrderViews {
         const stored = new LiveOrder(orderId, readable ? row : []);
         stored.counted = stored.folded?.order.state;
         if (!readable) this.#deletions.set(orderId, deletesOfAny(orderId, [createdAtOfAge(age)]));
-        else if (this.#isForgotten(stored)) this.#drop(stored);
+        else if (this.#isForgotten(stored)) this.#letGo(stored);
       }
       // In any case: it may be listed by what was thought of it before.
-      const stray = { kind: 'delete', key: prefix + age } as const;
-      this.#deletions.set(orderId, [...(this.#deletions.get(orderId) ?? []), stray]);
+      const stray = listingsOfAny(orderId, [createdAtOfAge(age)]);
+      this.#deletions.set(orderId, [...(this.#deletions.get(orderId) ?? []), ...stray]);
     }
     await this.#flush();
     return true;
@@ -509,13 +534,20 @@ export class OrderViews {
       if (ages.length === 0) {
         this.#live.drop(live);
         // The journal knows no such order: the damage is in the key, and another order lacks its row.
-        this.#healing.checkAll();
-      } else if (this.#isForgotten(live)) this.#drop(live);
-      else {
+        this.#checkAll();
+      } else if (this.#isForgotten(live)) {
+        this.#letGo(live);
+        this.#rightlyAbsent.add(orderId);
+      } else {
         live.dirty = true;
         this.#changed(live);
       }
     });
+  }
+
+  #checkAll(): void {
+    this.#rightlyAbsent.clear();
+    this.#healing.checkAll();
   }
 
   /** Finds orders that the table lacks, or does not list as it should, among those that `events` are about. */
@@ -537,8 +569,9 @@ export class OrderViews {
       if (stored !== undefined && (this.#isForgotten(stored) || keys.every((key) => present.has(key))))
         continue;
       const live = this.#live.get(id);
-      if (live === undefined) this.#heal(id);
-      else if (live.healing === undefined) {
+      if (live === undefined) {
+        if (!this.#rightlyAbsent.has(id)) this.#heal(id);
+      } else if (live.healing === undefined) {
         // In memory it is whole: writing it anew is enough.
         live.dirty = true;
         live.listed = undefined;

@@ -88,7 +88,12 @@ export function deletesOf(orderId: string, listing: Listing): TableOperation[] {
 
 /** What takes everything out that may be there of an order, created at one of `ages`: its row cannot be read. */
 export function deletesOfAny(orderId: string, ages: Iterable<number>): TableOperation[] {
-  const keys = new Set([orderKey(orderId)]);
+  return [{ kind: 'delete', key: orderKey(orderId) }, ...listingsOfAny(orderId, ages)];
+}
+
+/** The same, but for the row itself. */
+export function listingsOfAny(orderId: string, ages: Iterable<number>): TableOperation[] {
+  const keys = new Set<string>();
   for (const at of ages) {
     for (const key of keysOf(orderId, { kind: 'orphan', at })) keys.add(key);
     for (const state of STATES)

@@ -176,4 +176,21 @@ describe('the fold of an order', () => {
       trigger: 'holdLost',
     });
   });
+
+  it('does not take what is left of a forgotten order for its own, when its key comes again (O5)', () => {
+    const paid: OrderFact = { type: 'paid', data: { mode: 'captured', intent: 'pi_1', attempt: 1 } };
+    const left = [
+      event(paid, { at: 2, registration: 'n1:1' }),
+      event({ type: 'fulfilled', data: {} }, { at: 3, registration: 'n1:1' }),
+    ];
+    const again = event(registered, { id: 'n2:1', at: 10, node: 'n2' });
+    expect(foldOrder([...left, again])).toMatchObject({
+      order: { registration: 'n2:1', state: 'registered', payment: { status: 'pending' } },
+      open: true,
+      trigger: 'registered',
+    });
+    // What comes after it is about it, whichever registration it was built on: that one may still be on its way.
+    const elsewhere = event(paid, { at: 11, registration: 'n3:1' });
+    expect(foldOrder([...left, again, elsewhere])?.order.payment.status).toBe('captured');
+  });
 });

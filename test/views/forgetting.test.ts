@@ -7,6 +7,7 @@ import { fact, orderId, registered, world } from './world.ts';
 
 const fulfilled = { type: 'fulfilled', data: {} } as const;
 const synced = { type: 'synced', data: { revision: 1 } } as const;
+const paid = { mode: 'captured', intent: 'pi_1', attempt: 1 } as const;
 
 /** Registered at `at`, ended and delivered. */
 function keepClosed(journal: HandJournal, name: string, at: number): void {
@@ -99,6 +100,70 @@ describe('orders behind the horizon', () => {
     expect(await listed(after)).toEqual([12, 11]);
     await after.views.flush();
     expect(after.views.flushedUpTo('n1')).toBe(24);
+  });
+
+  it('take no order along that came later under the same name', async () => {
+    const journal = new HandJournal();
+    const [registration] = journal.keep('n1', registered('again', 5));
+    const old = eventId(registration!);
+    journal.keep('n2', fact('again', 6, old, { type: 'paid', data: paid }));
+    journal.keep('n2', fact('again', 7, old, fulfilled), fact('again', 8, old, synced));
+    // Met together by a node that does not know of the horizon yet,
+    const lagging = await world(new MemoryDisk(), journal);
+    journal.keep('n3', registered('again', 30));
+    await lagging.views.flush();
+    lagging.views.forget(10);
+    await lagging.views.flush();
+    // by one that has both in one row,
+    const disk = new MemoryDisk();
+    const before = await world(disk, journal);
+    await before.views.flush();
+    disk.killProcess();
+    journal.raise('n2', { sequence: 1, horizon: 10 });
+    const restarted = await world(disk, journal);
+    // and by one that jumped over half of the old one.
+    const jumped = await world(new MemoryDisk(), journal);
+    for (const here of [lagging, restarted, jumped]) {
+      const folded = await here.views.get(orderId('again'));
+      expect(folded?.order).toMatchObject({ createdAt: 30, state: 'registered', registration: 'n3:1' });
+      expect(folded?.order.payment.status).toBe('pending');
+      for (let rounds = 0; rounds < 5; rounds += 1) await here.views.flush();
+      expect(await listed(here)).toEqual([30]);
+      expect(here.views.counts().get('registered')).toBe(1);
+      expect(here.views.counts().get('synced')).toBe(0);
+      expect([...here.views.open()]).toEqual([orderId('again')]);
+      const states = here.disk.keys('table/orders/state!');
+      expect(states.map((key) => key.split('!')[1])).toEqual(['registered']);
+    }
+  });
+
+  it('take along another attempt to register the same', async () => {
+    const { views, journal } = await world();
+    const [first] = journal.keep('n1', registered('twice', 5));
+    journal.keep('n2', registered('twice', 12));
+    journal.keep(
+      'n1',
+      fact('twice', 20, eventId(first!), fulfilled),
+      fact('twice', 21, eventId(first!), synced),
+    );
+    await views.flush();
+    views.forget(10);
+    expect(await views.get(orderId('twice'))).toBeUndefined();
+    expect(views.open().size).toBe(0);
+  });
+
+  it('are known for such, and skipped, when the journal gives them up while the views start', async () => {
+    const journal = new HandJournal();
+    for (let at = 1; at <= 9; at += 1) keepClosed(journal, `order-${at}`, at);
+    const subscribe = journal.subscribe.bind(journal);
+    journal.subscribe = (listener) => {
+      journal.raise('n1', { sequence: 14, horizon: 8 });
+      return subscribe(listener);
+    };
+    const here = await world(new MemoryDisk(), journal);
+    await here.views.flush();
+    expect(here.views.flushedUpTo('n1')).toBe(18);
+    expect(await listed(here)).toEqual([9, 8]);
   });
 
   it('are the same after a crash at any point as for a node that never had them', async () => {

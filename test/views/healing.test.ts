@@ -124,3 +124,38 @@ it('what comes for an order while its row is derived again is not lost', async (
   release();
   void asked;
 });
+
+it('tells that something is missing as soon as it does, so that nobody takes what is left for all', async () => {
+  const journal = new HandJournal();
+  keepSome(journal);
+  const here = await world(new MemoryDisk(), journal);
+  await here.views.flush();
+  const oldest = await here.views.oldestUnclosed();
+  expect(here.views.isWhole()).toBe(true);
+  for (const key of here.disk.keys('table/orders/'))
+    if (key.includes('!000000000000001!')) here.disk.flipBit(key, 9);
+  expect(await here.views.oldestUnclosed()).not.toEqual(oldest);
+  expect(here.views.isWhole()).toBe(false);
+  await healed(here);
+  expect(await here.views.oldestUnclosed()).toEqual(oldest);
+  expect(here.views.isWhole()).toBe(true);
+});
+
+it('comes to an end, however many forgotten orders the journal still has', async () => {
+  const journal = new HandJournal();
+  journal.keep('n1', ...Array.from({ length: 7_000 }, (_, index) => registered(`old-${index}`, 1)));
+  journal.keep('n2', registered('young', 5));
+  const here = await world(new MemoryDisk(), journal);
+  const { views, disk } = here;
+  views.forget(2);
+  await views.flush();
+  const [listing] = disk.keys('table/orders/open!');
+  disk.flipBit(listing ?? '', 9);
+  expect(await views.oldestUnclosed()).toMatchObject({ orderId: orderId('young') });
+  await healed(here);
+  expect(views.isWhole()).toBe(true);
+  expect(disk.keys('table/orders/')).toHaveLength(5);
+  journal.keep('n2', registered('younger', 6));
+  await views.flush();
+  expect(views.flushedUpTo('n2')).toBe(2);
+});
