@@ -142,8 +142,8 @@ export async function readLog(
   const { base, entries } = await readEntries(disk, recordedBase, { snapshot, log });
   const state = await disk.get(stateKey);
   if (state === undefined) {
-    if (entries.length > 0 || base.index > 0)
-      throw new LogDamagedError('there are entries, but the record of term and vote is gone');
+    if (entries.length > 0 || base.index > 0 || snapshot !== undefined)
+      throw new LogDamagedError('there are entries or a snapshot, but the record of term and vote is gone');
     return emptyDisk;
   }
   const hardState = decodeHardState(open(stateKey, state));

@@ -8,7 +8,8 @@
  *    one is gone, the next offer is followed.
  * 3. A chunk is on disk before the next page is asked for. Memory holds one page.
  * 4. Nothing is handed over that is not whole, or of which the machine cannot be restored: then it starts from nothing.
- * 5. After a failure there is a pause, and a longer one after the next.
+ * 5. What the log has reached meanwhile is not fetched: nothing of it is written any more, and what is here goes.
+ * 6. After a failure there is a pause, and a longer one after the next.
  */
 import type { WantedSnapshot } from '../consensus/index.ts';
 import type { Clock, Log } from '../environment.ts';
@@ -43,6 +44,8 @@ export interface SnapshotFetcherDependencies {
   readonly machine: StateMachine;
   readonly clock: Clock;
   readonly log: Log;
+  /** Whether this node is still behind the place `index`. */
+  readonly isNeeded: (index: number) => boolean;
   /** All of it is on disk and checked. Who takes it makes it count, or discards it. */
   readonly onFetched: (fetched: FetchedSnapshot) => void;
 }
@@ -91,15 +94,14 @@ export class SnapshotFetcher {
       if (!this.#isStopped) onFetched(fetched);
     } catch (caught) {
       if (this.#isStopped) return;
-      const error = this.#isOvertaken(wanted)
-        ? new TransferError('the log has come further meanwhile')
-        : caught;
       const { index, from } = wanted;
+      const isNeeded = this.#dependencies.isNeeded(index);
+      const error = isNeeded ? caught : new TransferError('the log has come as far meanwhile');
       const isExpected = error instanceof RequestError || error instanceof TransferError;
       const fields = { index, peer: from, error: String(error), pauseMs: this.#pauseMs };
       if (isExpected) log.info(fields, 'the transfer of a snapshot broke off');
       else log.error(fields, 'a snapshot could not be fetched');
-      if (error instanceof SnapshotDamagedError) store.discardIncoming();
+      if (!isNeeded || error instanceof SnapshotDamagedError) store.discardIncoming();
       this.#pausedUntil = clock.monotonic() + this.#pauseMs;
       this.#pauseMs = Math.min(this.#options.pauseMsMax, this.#pauseMs * 2);
       this.#isUnderWay = false;
@@ -109,13 +111,14 @@ export class SnapshotFetcher {
   async #fetchWhole(wanted: WantedSnapshot): Promise<FetchedSnapshot> {
     const { store, machine, log } = this.#dependencies;
     const manifest = await this.#askManifest(wanted);
+    this.#checkNeed(wanted);
     const { chunksHere } = await store.receive(manifest);
     const { index } = manifest.mark;
     const { chunks, bytes } = manifest;
     log.info({ index, peer: wanted.from, chunks, bytes, chunksHere }, 'fetching a snapshot');
     for (let next = chunksHere; next < chunks;) {
       const page = await this.#askChunks(wanted, manifest, next);
-      if (this.#isOvertaken(wanted)) throw new TransferError('nobody needs it any more');
+      this.#checkNeed(wanted);
       await store.put(index, next, page);
       next += page.length;
       // What gets through is not a failure, however often it breaks off.
@@ -124,9 +127,9 @@ export class SnapshotFetcher {
     return { manifest, restore: await restoring(manifest, { store, machine }) };
   }
 
-  /** This node has a newer snapshot of its own, which took away what was here. */
-  #isOvertaken({ index }: WantedSnapshot): boolean {
-    return (this.#dependencies.store.kept[0]?.mark.index ?? 0) >= index;
+  /** Who has come as far may be taking a snapshot of its own there, whose records have the same names. */
+  #checkNeed({ index }: WantedSnapshot): void {
+    if (!this.#dependencies.isNeeded(index)) throw new TransferError('nobody needs it any more');
   }
 
   async #askManifest(wanted: WantedSnapshot): Promise<SnapshotManifest> {

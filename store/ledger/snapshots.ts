@@ -98,6 +98,7 @@ export class Snapshots {
     );
     this.#fetcher = new SnapshotFetcher(fetching, {
       ...{ network, store, machine, clock, log },
+      isNeeded: (index) => index > dependencies.raft.status().commitIndex,
       onFetched: (fetched) => this.#onFetched(fetched),
     });
     const { base } = restarted.restored;

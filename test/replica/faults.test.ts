@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LogDamagedError } from '../../store/ledger/raft-records.ts';
+import type { SnapshotOptions } from '../../store/ledger/snapshots.ts';
 import { integerBetween } from '../support/random.ts';
 import { ReplicaCluster } from './cluster.ts';
 
@@ -123,8 +124,11 @@ describe('when a node lags', () => {
 });
 
 describe('when the disk lies', () => {
-  const damaged = async (damage: (cluster: ReplicaCluster, id: string) => void): Promise<unknown> => {
-    const cluster = await ReplicaCluster.open({ seed: 41 });
+  const damaged = async (
+    damage: (cluster: ReplicaCluster, id: string) => void,
+    snapshots: Partial<SnapshotOptions> = {},
+  ): Promise<unknown> => {
+    const cluster = await ReplicaCluster.open({ seed: 41, replica: { snapshots } });
     const leader = await cluster.elected();
     for (let place = 0; place < 10; place++) await cluster.decide(leader, `${place}`);
     await cluster.settled();
@@ -163,6 +167,17 @@ describe('when the disk lies', () => {
     const lost = await damaged((cluster, id) => cluster.disk(id).dropRecord('raft/state'));
     const flipped = await damaged((cluster, id) => cluster.disk(id).flipBit('raft/state', 50));
     expect([lost, flipped]).toEqual([expect.any(LogDamagedError), expect.any(LogDamagedError)]);
+    // Nor does it begin anew below a machine that is restored from a snapshot.
+    const withSnapshot = await damaged(
+      (cluster, id) => {
+        expect(cluster.disk(id).keys('raft/snapshot/')).not.toEqual([]);
+        for (const key of [...cluster.disk(id).keys('raft/entry/'), 'raft/state']) {
+          cluster.disk(id).dropRecord(key);
+        }
+      },
+      { logEntriesMax: 8 },
+    );
+    expect(withSnapshot).toBeInstanceOf(LogDamagedError);
   });
 
   test('a failing disk stops the node, and the others go on', async () => {
