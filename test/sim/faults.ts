@@ -1,8 +1,10 @@
 import type { NodeId, Random } from '../../store/environment.ts';
+import { channels, decodeAcknowledgement } from '../../store/journal/wire.ts';
 import { integerBetween } from '../support/random.ts';
 import { DiskBudget } from './disk-budget.ts';
 import type { SimNode } from './node.ts';
 import type { FaultKind, Plan, StruckFault } from './plan.ts';
+import type { Workload } from './workload.ts';
 import type { Bank } from './world/bank.ts';
 import type { SimNetwork } from './world/network.ts';
 import type { Scheduler } from './world/scheduler.ts';
@@ -22,6 +24,7 @@ export interface FaultsDependencies {
   readonly network: SimNetwork;
   readonly bank: Bank;
   readonly shop: ShopDatabase;
+  readonly workload: Pick<Workload, 'contest'>;
   readonly struck: (kind: StruckFault) => void;
   /** What a program left on its disk has changed under it. */
   readonly onDiskChanged: (id: NodeId) => void;
@@ -39,6 +42,8 @@ export class Faults {
   readonly #budget: DiskBudget;
   #isOver = false;
   #isOneAway = false;
+  /** Waits for one node to give another its vote on a claim. */
+  #ambush: { readonly voter: NodeId; readonly asker: NodeId; readonly spring: () => void } | undefined;
 
   constructor(plan: Plan, dependencies: FaultsDependencies) {
     this.#plan = plan;
@@ -56,9 +61,10 @@ export class Faults {
   end(): void {
     const { network, nodes, bank, shop, trace, random } = this.#dependencies;
     this.#isOver = true;
+    this.#ambush = undefined;
     trace.add('world', 'calm');
     network.heal();
-    network.pace = { ...network.pace, loss: 0, lateness: 0, refusal: 0 };
+    network.pace = { ...network.pace, loss: 0, lateness: 0, refusal: 0, damage: 0 };
     bank.isDown = false;
     shop.isDown = false;
     bank.pace = { ...bank.pace, questionLost: 0, answerLost: 0, late: 0 };
@@ -70,6 +76,15 @@ export class Faults {
       node.life?.process.proceed(random() < 0.5 ? 'timer' : 'input');
       node.boot();
     }
+  }
+
+  /** A frame has left. */
+  sent(from: NodeId, to: NodeId, channel: string, payload: Uint8Array): void {
+    const ambush = this.#ambush;
+    if (ambush?.voter !== from || ambush.asker !== to || channel !== channels.acknowledge) return;
+    if (!decodeAcknowledgement(payload).votes.some(({ vote }) => vote.kind === 'granted')) return;
+    this.#ambush = undefined;
+    ambush.spring();
   }
 
   /** The program of a node has ended by itself. Whether it should have is for others to judge. */
@@ -120,6 +135,8 @@ export class Faults {
         return this.#partition();
       case 'oneWay':
         return this.#blockOneWay();
+      case 'cutLeader':
+        return this.#cutLeader();
       case 'diskStall':
         return this.#stallDisk();
       case 'diskFailure':
@@ -130,6 +147,8 @@ export class Faults {
         return this.#flipBit();
       case 'wipe':
         return this.#wipeOne();
+      case 'forgottenPromise':
+        return this.#forgetPromise();
       case 'shopDown':
         return this.#takeDown(this.#dependencies.shop);
       case 'bankDown':
@@ -254,15 +273,38 @@ export class Faults {
     const inside = ids.filter(() => random() < 0.4);
     const outside = ids.filter((id) => !inside.includes(id));
     if (inside.length === 0 || outside.length === 0) return undefined;
-    const swallows = random() < 0.5;
-    for (const one of inside) {
-      for (const other of outside) {
-        network.block(one, other, { swallows });
-        network.block(other, one, { swallows });
-      }
-    }
+    this.#separate(inside, outside, { swallows: random() < 0.5 });
     this.#healLater();
     return `${inside.join(' ')} | ${outside.join(' ')}`;
+  }
+
+  /** Who leads is heard by nobody, and knows of it late. */
+  #cutLeader(): string | undefined {
+    const { network, random, nodes } = this.#dependencies;
+    const leader = this.#leader();
+    if (!network.isWhole || leader === undefined) return undefined;
+    const others = [...nodes.keys()].filter((id) => id !== leader.id);
+    this.#separate([leader.id], others, { swallows: random() < 0.5 });
+    this.#healLater(400, 900);
+    return leader.id;
+  }
+
+  #leader(): SimNode | undefined {
+    return this.#any((node) => node.isAwake && node.life?.store?.ledger.status().role === 'leader');
+  }
+
+  #separate(
+    some: readonly NodeId[],
+    others: readonly NodeId[],
+    options: { readonly swallows: boolean },
+  ): void {
+    const { network } = this.#dependencies;
+    for (const one of some) {
+      for (const other of others) {
+        network.block(one, other, options);
+        network.block(other, one, options);
+      }
+    }
   }
 
   #blockOneWay(): string | undefined {
@@ -278,9 +320,9 @@ export class Faults {
     return `${one.id}${isMutual ? '-' : '>'}${other.id}`;
   }
 
-  #healLater(): void {
+  #healLater(leastMs = 100, mostMs = 2_500): void {
     const { network, scheduler, random, trace } = this.#dependencies;
-    scheduler.after(integerBetween(random, 100, 2_500), () => {
+    scheduler.after(integerBetween(random, leastMs, mostMs), () => {
       if (network.isWhole) return;
       trace.add('world', 'heal');
       network.heal();
@@ -334,6 +376,61 @@ export class Faults {
     this.#wipe(node);
     this.#bootLater(node, 10, 800);
     return node.id;
+  }
+
+  /**
+   * The one fault that forgetting is dangerous under. A bare majority decides, the others hear nothing; a member of it
+   * loses its disk at once, and wakes up among those who heard nothing, whom somebody asks for the contrary. With it
+   * they are a majority too: were it to give a vote or a position again, there would be two of it.
+   */
+  #forgetPromise(): string | undefined {
+    const { network, nodes, random, scheduler, workload } = this.#dependencies;
+    const leader = this.#leader();
+    const asker = leader !== undefined && random() < 0.5 ? leader : this.#any((node) => node.isAwake);
+    const voter = this.#any((node) => node !== asker && node.isAwake && this.#budget.mayLose(node));
+    if (asker === undefined || voter === undefined || !network.isWhole || this.#ambush !== undefined)
+      return undefined;
+    const others = [...nodes.keys()].filter((id) => id !== asker.id && id !== voter.id);
+    const majority = Math.floor(nodes.size / 2) + 1;
+    const inside = [asker.id, voter.id, ...others.slice(0, majority - 2)];
+    const outside = others.slice(majority - 2);
+    // Sometimes it is who gave the position out.
+    const forgetful = random() < 0.3 ? asker : voter;
+    const swallows = { swallows: true };
+    const ask = workload.contest();
+    const spring = (): void => {
+      scheduler.after(integerBetween(random, 3, 80), () => {
+        if (this.#isOver || !this.#budget.mayLose(forgetful)) return;
+        network.heal();
+        // With the asker alone away, the ledger may decide without it, and lists of members be known.
+        const isLonely = random() < 0.5;
+        const witnesses = inside.filter((id) => id !== forgetful.id);
+        this.#separate(
+          isLonely ? [asker.id] : witnesses,
+          isLonely ? [...outside, ...witnesses.filter((id) => id !== asker.id)] : outside,
+          swallows,
+        );
+        this.#separate(witnesses, [forgetful.id], swallows);
+        this.#wipe(forgetful);
+        this.#bootLater(forgetful, 1, 40);
+        for (const id of [forgetful.id, ...outside]) {
+          scheduler.after(integerBetween(random, 100, 900), () => {
+            ask(id);
+          });
+        }
+        this.#healLater();
+      });
+    };
+    this.#separate(inside, outside, swallows);
+    const ambush = { voter: voter.id, asker: asker.id, spring };
+    this.#ambush = ambush;
+    ask(asker.id);
+    scheduler.after(500, () => {
+      if (this.#ambush !== ambush) return;
+      this.#ambush = undefined;
+      network.heal();
+    });
+    return `${asker.id} asks ${voter.id}, ${forgetful.id} forgets, ${outside.join(' ')} heard nothing`;
   }
 
   #wipe(node: SimNode): void {

@@ -18,7 +18,10 @@ export interface Mutant {
   /** Any of these may be the first to notice. */
   readonly caughtBy: readonly CheckerName[];
   /** Where to look first: these seeds catch it. */
-  readonly seeds: { readonly from: number; readonly count: number } & Pick<RunOptions, 'mode' | 'nodes'>;
+  readonly seeds: { readonly from: number; readonly count: number } & Pick<
+    RunOptions,
+    'mode' | 'nodes' | 'deck'
+  >;
 }
 
 export const mutants: readonly Mutant[] = [
@@ -102,7 +105,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'return true;',
     why: 'A leader without a decided entry overwrites it (C5).',
     caughtBy: ['leader completeness'],
-    seeds: { from: 2, count: 250, mode: 'liveness' },
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'elections' },
   },
   {
     name: 'take entries in without comparing what precedes them',
@@ -144,7 +147,7 @@ export const mutants: readonly Mutant[] = [
       'crash',
       'linearizable read',
     ],
-    seeds: { from: 109, count: 250, mode: 'safety' },
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'forgetting' },
   },
   {
     name: 'resolve a commit when it is asked for',
@@ -331,7 +334,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'return undefined;',
     why: 'It is open for ever (S4).',
     caughtBy: ['liveness'],
-    seeds: { from: 30, count: 250, mode: 'liveness' },
+    seeds: { from: 1, count: 30, mode: 'liveness', deck: 'forgetting' },
   },
   {
     name: 'let a failed write end the process unheard',
@@ -349,7 +352,89 @@ export const mutants: readonly Mutant[] = [
     replace: '',
     why: 'A node that was away goes on from where it was, and decides otherwise than all others.',
     caughtBy: ['stock figures', 'ledger history', 'crash', 'liveness'],
-    seeds: { from: 1, count: 250, mode: 'safety' },
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'snapshots' },
+  },
+  {
+    name: 'apply what is not decided yet',
+    file: 'store/consensus/log.ts',
+    find: '    this.#releasedIndex = this.#commitIndex;\n    return this.#entries.slice(from, this.#commitIndex - this.#base.index);',
+    replace: '    this.#releasedIndex = this.lastIndex;\n    return this.#entries.slice(from);',
+    why: 'A machine contains what a later leader may take back (C5).',
+    caughtBy: ['state machine safety'],
+    seeds: { from: 1, count: 30, mode: 'safety' },
+  },
+  {
+    name: 'lend the lease no margin for clocks',
+    file: 'store/consensus/lease.ts',
+    find: 'return state.options.electionTimeoutMsMin / (1 + state.options.clockDriftRatioMax);',
+    replace: 'return state.options.electionTimeoutMsMin;',
+    why: 'A slow leader believes in its lease when fast followers have elected another one (C6).',
+    caughtBy: ['linearizable read'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'clocks' },
+  },
+  {
+    name: 'relearn a journal from the first who answers',
+    file: 'store/journal/recovery.ts',
+    find: "      this.#phase === 'relearning' &&\n      everyoneHeard &&",
+    replace: "      this.#phase === 'relearning' &&\n      this.#answers.size > 0 &&",
+    why: 'Who was not heard may hold what was promised: it is promised again, to another (J2, J4, R3).',
+    caughtBy: ['one claim', 'journal position'],
+    seeds: { from: 4, count: 60, mode: 'safety', deck: 'forgetting' },
+  },
+  {
+    name: 'open an emptied journal like any other',
+    file: 'store/journal/recovery.ts',
+    find: "this.#phase = options.whole ? 'starting' : 'relearning';",
+    replace: "this.#phase = 'starting';",
+    why: 'Patience ends, and what was promised is promised again, to another (J2, J4).',
+    caughtBy: ['one claim', 'journal position'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'forgetting' },
+  },
+  {
+    name: 'believe that every disk is whole',
+    file: 'store/journal/restore.ts',
+    find: 'const whole = isKnown && state !== undefined && isWhole(state);',
+    replace: 'const whole = isKnown && (state === undefined || isWhole(state));',
+    why: 'An empty disk is taken for that of a new node (J2, J4).',
+    caughtBy: ['one claim', 'journal position'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'forgetting' },
+  },
+  {
+    name: 'take a snapshot for what it should be',
+    file: 'store/ledger/raft-restart.ts',
+    find: 'if (read.digest !== manifest.digest || read.bytes !== manifest.bytes) {',
+    replace: 'if (read.bytes < 0) {',
+    why: 'A machine is restored from bytes that changed on their way.',
+    caughtBy: ['whole snapshot', 'stock figures'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'snapshots' },
+  },
+  {
+    name: 'shorten the log to what is applied by now',
+    file: 'store/ledger/snapshots.ts',
+    find: 'const base = isOvertaken ? undefined : raft.placeAt(baseIndex);\n      store.counts(manifest, { oldestIndex: base?.index ?? 0 });',
+    replace:
+      'const base = isOvertaken ? undefined : raft.placeAt(Math.max(baseIndex, raft.status().appliedIndex));\n      store.counts(manifest, { oldestIndex: 0 });',
+    why: 'Entries go that no snapshot holds (C11).',
+    caughtBy: ['crash', 'leader completeness', 'promise on disk'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'snapshots' },
+  },
+  {
+    name: 'let a snapshot forget the time',
+    file: 'store/ledger/snapshot-taker.ts',
+    find: 'return { mark, appliedAt, ...digest.end() };',
+    replace: 'return { mark, appliedAt: 0 * appliedAt, ...digest.end() };',
+    why: 'A node takes a stamp that is behind for the time, and others do not (S10).',
+    caughtBy: ['ledger history', 'stock figures'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'snapshots' },
+  },
+  {
+    name: 'read a machine out while it changes',
+    file: 'store/ledger/stock-snapshot.ts',
+    find: 'if (product.snapshotNumber !== this.#number) yield this.#readProduct(product);',
+    replace: 'yield this.#readProduct(product);',
+    why: 'A snapshot contains what came after it.',
+    caughtBy: ['crash', 'ledger history', 'stock figures', 'liveness'],
+    seeds: { from: 1, count: 30, mode: 'safety', deck: 'snapshots' },
   },
   ...retentionMutants,
 ];

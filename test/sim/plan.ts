@@ -17,11 +17,13 @@ export const faultKinds = [
   'linkBreak',
   'partition',
   'oneWay',
+  'cutLeader',
   'diskStall',
   'diskFailure',
   'diskFull',
   'bitFlip',
   'wipe',
+  'forgottenPromise',
   'shopDown',
   'bankDown',
   'handOver',
@@ -37,6 +39,7 @@ export const ambientFaults = [
   'sendRefused',
   'gossipLost',
   'gossipDoubled',
+  'chunkDamaged',
   'paymentLost',
   'paymentAnswerLost',
   'paymentLate',
@@ -53,6 +56,9 @@ export const ambientFaults = [
 export type StruckFault = FaultKind | (typeof ambientFaults)[number];
 
 export type Mode = 'safety' | 'liveness';
+
+/** Worlds that have more of one trouble than chance gives them, to show what only that trouble shows. */
+export type Deck = 'elections' | 'clocks' | 'forgetting' | 'snapshots';
 
 export interface Plan {
   readonly seed: number;
@@ -77,12 +83,16 @@ export interface Plan {
     readonly lateness: number;
     readonly refusal: number;
     readonly latencyMsMax: number;
+    /** Of a page of a snapshot's chunks to arrive with a bit flipped. */
+    readonly damage: number;
   };
   readonly disk: { readonly syncMsMax: number; readonly readMsMax: number };
   readonly bank: { readonly questionLost: number; readonly answerLost: number; readonly late: number };
   readonly shop: { readonly questionLost: number; readonly answerLost: number; readonly crash: number };
   /** Clocks run this much faster or slower, at most, and are this far apart. */
   readonly clockDrift: number;
+  /** The place of one whose clock runs as slow as it may, while all others' run as fast. */
+  readonly slowOne: number | undefined;
   readonly clockSkewMs: number;
   /** No wall clock is set further off than this. */
   readonly clockOffMsMax: number;
@@ -91,7 +101,8 @@ export interface Plan {
 }
 
 /** Drawn by themselves, below, are those that only some worlds know. */
-const kindsOfEveryWorld = faultKinds.filter((kind) => kind !== 'handOver' && kind !== 'absence');
+const kindsOfSomeWorlds: readonly FaultKind[] = ['handOver', 'absence', 'cutLeader', 'forgottenPromise'];
+const kindsOfEveryWorld = faultKinds.filter((kind) => !kindsOfSomeWorlds.includes(kind));
 
 /** The lease allows followers' clocks to run ten per cent faster than the leader's. */
 const driftMax = 0.045;
@@ -100,6 +111,7 @@ export function planOf(options: {
   readonly seed: number;
   readonly mode: Mode;
   readonly nodes?: 3 | 5;
+  readonly deck?: Deck;
 }): Plan {
   // The same seed is another world in the other mode, or every safety run would be the beginning of a liveness run.
   const chance = options.seed * 7_919 + (options.mode === 'safety' ? 1 : 2);
@@ -128,6 +140,7 @@ export function planOf(options: {
       lateness: sometimes(0.4, 0.03),
       refusal: sometimes(0.3, 0.03),
       latencyMsMax: random() < 0.7 ? 3 : 40,
+      damage: 0,
     },
     disk: { syncMsMax: random() < 0.7 ? 3 : 30, readMsMax: random() < 0.6 ? 0 : 3 },
     bank: {
@@ -142,13 +155,67 @@ export function planOf(options: {
     },
     clockDrift: sometimes(0.6, driftMax),
     clockSkewMs: sometimes(0.6, 2_000),
+    slowOne: undefined,
     clockOffMsMax: Infinity,
     standMsMax: 2_500,
   };
+  if (options.deck !== undefined) return weighted(options.deck, plan, random);
   // What came to the simulator later is drawn later: the worlds that it is no part of stay what they were.
   const isHandedOver = random() < 0.3;
   const handingOver: Plan = isHandedOver ? { ...plan, kinds: [...plan.kinds, 'handOver'] } : plan;
-  return random() < 0.35 ? forgetful(handingOver, random) : handingOver;
+  const keeping = random() < 0.35 ? forgetful(handingOver, random) : handingOver;
+  return trapped(keeping, random);
+}
+
+/** What takes several things in one order, which chance alone hardly ever brings about. */
+function trapped(plan: Plan, random: Random): Plan {
+  const traps: FaultKind[] = [];
+  if (random() < 0.25) traps.push('cutLeader');
+  if (random() < 0.25) traps.push('forgottenPromise');
+  const damage = random() < 0.5 ? random() : 0;
+  const slowOne = random() < 0.2 ? Math.floor(random() * plan.nodes) : undefined;
+  return { ...plan, kinds: [...plan.kinds, ...traps], network: { ...plan.network, damage }, slowOne };
+}
+
+function weighted(deck: Deck, plan: Plan, random: Random): Plan {
+  switch (deck) {
+    case 'elections':
+      return {
+        ...plan,
+        kinds: ['kill', 'powerLoss', 'powerLossOfAll', 'stand', 'partition', 'oneWay', 'cutLeader'],
+        faultEveryMs: integerBetween(random, 100, 300),
+      };
+    case 'clocks':
+      // Quick enough to elect within what clocks differ in one lease.
+      return {
+        ...plan,
+        kinds: ['cutLeader'],
+        faultEveryMs: integerBetween(random, 500, 800),
+        troubleMs: 15_000,
+        buyers: 6,
+        network: { ...plan.network, loss: 0, lateness: 0, refusal: 0, latencyMsMax: 0.5 },
+        disk: { syncMsMax: 0.5, readMsMax: 0 },
+        clockDrift: driftMax,
+        slowOne: Math.floor(random() * plan.nodes),
+      };
+    case 'forgetting':
+      return {
+        ...plan,
+        kinds: ['forgottenPromise'],
+        faultEveryMs: integerBetween(random, 200, 500),
+        troubleMs: 8_000,
+      };
+    case 'snapshots':
+      return {
+        ...plan,
+        kinds: ['kill', 'powerLoss', 'powerLossOfAll', 'partition', 'clockJump', 'wipe', 'wipe', 'wipe'],
+        faultEveryMs: integerBetween(random, 100, 400),
+        snapshotAfterEntries: integerBetween(random, 3, 8),
+        buyers: integerBetween(random, 12, 24),
+        network: { ...plan.network, damage: random() },
+        clockSkewMs: 10_000,
+      };
+  }
 }
 
 /**

@@ -10,9 +10,10 @@ import { PromiseChecker } from './checkers/promise-checker.ts';
 import { RaftChecker } from './checkers/raft-checker.ts';
 import { RetentionChecker } from './checkers/retention-checker.ts';
 import { RestChecker } from './checkers/rest-checker.ts';
+import { SnapshotChecker } from './checkers/snapshot-checker.ts';
 import { Faults, InjectedDiskError } from './faults.ts';
 import { SimNode, simElectionTimeoutMs, type Life } from './node.ts';
-import { planOf, type Mode, type Plan, type StruckFault } from './plan.ts';
+import { planOf, type Deck, type Mode, type Plan, type StruckFault } from './plan.ts';
 import { Violations, type Violation } from './violations.ts';
 import { Workload } from './workload.ts';
 import { Bank } from './world/bank.ts';
@@ -29,6 +30,7 @@ export interface RunOptions {
   readonly seed: number;
   readonly mode: Mode;
   readonly nodes?: 3 | 5;
+  readonly deck?: Deck;
   /** How much of the trace is kept. */
   readonly traceLinesMax?: number;
 }
@@ -158,6 +160,7 @@ class World {
       bank,
       shop,
     });
+    const snapshots = new SnapshotChecker({ violations, diskOf: (id) => this.#node(id).disk });
     const promises = new PromiseChecker({ violations, diskOf: (id) => this.#node(id).disk });
     const network = new SimNetwork(
       { members, pace: { latencyMsMin: 0.2, ...plan.network } },
@@ -170,6 +173,7 @@ class World {
             const message = channel === 'raft' ? decodeMessage(from, to, payload) : undefined;
             if (message === undefined) {
               promises.sent(from, to, channel, payload);
+              this.#faults.sent(from, to, channel, payload);
             } else {
               this.#raft.sentMessage(message, this.#node(from).life?.process.clock.monotonic() ?? Infinity);
               promises.sentMessage(message);
@@ -183,7 +187,9 @@ class World {
 
     const clocks = randomOf(4);
     for (const [place, id] of members.entries()) {
-      const rate = 1 + (clocks() * 2 - 1) * plan.clockDrift;
+      const { slowOne } = plan;
+      const drift = clocks() * 2 - 1;
+      const rate = 1 + (slowOne === undefined ? drift : slowOne === place ? -1 : 1) * plan.clockDrift;
       const skewMs = Math.round((clocks() * 2 - 1) * plan.clockSkewMs);
       if (rate !== 1) struck('clockDrift');
       if (skewMs !== 0) struck('clockSkew');
@@ -204,6 +210,7 @@ class World {
             },
             durable: (operations) => {
               this.#raft.durable(id, operations);
+              snapshots.durable(id, operations);
               this.#journal.durable(id, operations);
               this.#retention.durable(id, operations);
             },
@@ -223,11 +230,13 @@ class World {
       nodes.set(id, node);
     }
     const parts = { scheduler, trace, nodes, shop };
+    this.#workload = new Workload(plan, { ...parts, random: randomOf(6), orders: this.#orders, violations });
     this.#faults = new Faults(plan, {
       ...parts,
       random: randomOf(5),
       network,
       bank,
+      workload: this.#workload,
       struck,
       onDiskChanged: (id) => {
         this.#raft.ended(id, this.#node(id).disk);
@@ -237,7 +246,6 @@ class World {
         this.#raft.ended(id, this.#node(id).disk);
       },
     });
-    this.#workload = new Workload(plan, { ...parts, random: randomOf(6), orders: this.#orders, violations });
     this.#rest = new RestChecker(plan, {
       nodes,
       shop,

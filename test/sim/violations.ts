@@ -10,6 +10,7 @@ export const checkers = [
   'loyalty',
   'promise on disk',
   'linearizable read',
+  'whole snapshot',
   'ledger history',
   'stock figures',
   'journal position',

@@ -32,6 +32,7 @@ export class Workload {
   readonly #plan: Plan;
   readonly #dependencies: WorkloadDependencies;
   #shopping = 0;
+  #contests = 0;
   #isTroubleOver = false;
   /** When each key was first used. */
   readonly #firstAskedAt = new Map<string, number>();
@@ -71,6 +72,18 @@ export class Workload {
         this.#dependencies.trace.add('shop', 'restock', `${units} of ${sku}`);
       });
     }
+  }
+
+  /** A buyer who uses one key for another order each time. Gives what has them ask a node. */
+  contest(): (at: NodeId) => void {
+    this.#contests += 1;
+    const key = `contested-${this.#contests}`;
+    return (at) => {
+      this.#shopping += 1;
+      void this.#place(at, this.#anyOrder(key)).finally(() => {
+        this.#shopping -= 1;
+      });
+    };
   }
 
   async #shop(key: string): Promise<void> {

@@ -170,6 +170,10 @@ export class RaftChecker {
     const status = ledger.status();
     if (status.role === 'leader' && view.ledTerm === status.term) this.#checkOwnTerm(id, view, status);
     const isNews = status.commitIndex > view.commitIndex && this.#advance(id, view, status);
+    if (status.appliedIndex > this.#decided.length) {
+      const { appliedIndex } = status;
+      this.#violations.report('state machine safety', `${id} applies ${appliedIndex}, which is not decided`);
+    }
     for (const [index, since] of view.overdue) {
       const entry = view.log.get(index);
       if (this.#now() - since > overdueMsMax && entry !== undefined) this.#compare(id, { index, ...entry });

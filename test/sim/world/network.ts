@@ -1,4 +1,6 @@
 import type { Cancel, NodeId, Random } from '../../../store/environment.ts';
+import { decodeQuestion } from '../../../store/ledger/snapshot-messages.ts';
+import { snapshotChannel } from '../../../store/ledger/snapshot-server.ts';
 import { RequestError, type Lane, type MemberNetwork } from '../../../store/peers/port.ts';
 import type { Process } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -20,12 +22,16 @@ export interface NetworkPace {
   readonly loss: number;
   readonly lateness: number;
   readonly refusal: number;
+  /** A page of a snapshot's chunks arrives with a bit flipped: what its digest is for. */
+  readonly damage: number;
 }
 
 export interface NetworkTap {
   sent(from: NodeId, to: NodeId, channel: string, payload: Uint8Array): void;
   /** A fault of this kind really struck a frame. */
-  struck(kind: 'frameLost' | 'frameLate' | 'sendRefused' | 'gossipLost' | 'gossipDoubled'): void;
+  struck(
+    kind: 'frameLost' | 'frameLate' | 'sendRefused' | 'gossipLost' | 'gossipDoubled' | 'chunkDamaged',
+  ): void;
 }
 
 /** How long one end takes to notice that nothing comes any more, and a new link to be made. */
@@ -318,7 +324,7 @@ export class SimNetwork {
         }
         handler(from.process.id, bytes).then(
           (body) => {
-            answer(body, resolve);
+            answer(this.#maybeDamaged(channel, bytes, body), resolve);
           },
           (error: unknown) => {
             answer(new Uint8Array(), () => {
@@ -388,6 +394,18 @@ export class SimNetwork {
       });
     };
     this.#scheduler.after(arrivesAt - this.#scheduler.now, arrive);
+  }
+
+  #maybeDamaged(channel: string, question: Uint8Array, answer: Uint8Array): Uint8Array {
+    const { damage } = this.pace;
+    if (damage === 0 || channel !== snapshotChannel || decodeQuestion(question)?.kind !== 'chunks')
+      return answer;
+    if (this.#random() >= damage) return answer;
+    this.#tap.struck('chunkDamaged');
+    const damaged = new Uint8Array(answer);
+    const place = Math.floor(this.#random() * damaged.byteLength);
+    damaged[place] = (damaged[place] ?? 0) ^ (1 << Math.floor(this.#random() * 8));
+    return damaged;
   }
 
   #between(least: number, most: number): number {
