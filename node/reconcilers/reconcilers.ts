@@ -155,8 +155,6 @@ class LedReconcilers implements RunningReconcilers {
     this.#started = true;
     const { ledger } = this.#dependencies;
     this.#cancelLeadership = ledger.onLeadership((leading) => this.#lead(leading));
-    // Leadership gained before anybody listened is not told again.
-    if (ledger.status().role === 'leader') this.#lead(true);
     this.#schedule.wake();
   }
 

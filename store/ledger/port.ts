@@ -143,7 +143,10 @@ export interface Ledger {
    */
   freshness(): { readonly linearizable: boolean; readonly asOf: number };
   status(): LedgerStatus;
-  /** Told when this node gains (lease held, all applied) or loses leadership. */
+  /**
+   * Told when this node gains (lease held, all applied) or loses leadership, and at once when it leads already. The role
+   * in `status` says less: a leader may have no lease yet, or none any more.
+   */
   onLeadership(handler: (leading: boolean) => void): Cancel;
 }
 

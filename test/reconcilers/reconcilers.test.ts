@@ -76,6 +76,7 @@ function world(options: { readonly leading?: boolean; readonly workMs?: number }
     lastSyncAt: () => lastSyncAt,
     onLeadership: (handler) => {
       tellLeadership = handler;
+      if (leading) handler(true);
       return () => undefined;
     },
     status: () => ({
