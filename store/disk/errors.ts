@@ -38,8 +38,9 @@ export function damaged(directory: string, what: string, options?: { readonly ca
     'DISK_CORRUPT',
     directory,
     `${directory} has lost or changed what was written (${what}); check the hardware. If a majority of the other ` +
-      'voters is well, move "leveldb" and "format" in it aside (not "identity.key") and start again: they fill this ' +
-      'node anew. One node at a time.',
+      'voters is well, move "leveldb" and "format" in it aside (not "identity.key"), have the configuration list who ' +
+      'are members now, this node as no voter if they have changed, and start again: they fill this node anew. One ' +
+      'node at a time.',
     options,
   );
 }

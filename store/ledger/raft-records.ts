@@ -38,7 +38,8 @@ export class LogDamagedError extends Error {
     super(
       `LOG_DAMAGED: the ledger's log on this node's disk is damaged: ${detail}. ` +
         'If a majority of the other voters is well, move "leveldb" and "format" in the data directory aside (not ' +
-        '"identity.key") and start again: they fill this node anew. One node at a time.',
+        '"identity.key"), have the configuration list who are members now, this node as no voter if they have ' +
+        'changed, and start again: they fill this node anew. One node at a time.',
       options,
     );
     this.name = 'LogDamagedError';
