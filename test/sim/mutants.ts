@@ -212,7 +212,7 @@ export const mutants: readonly Mutant[] = [
     replace:
       '      this.#holdsEverything(new Map([...this.#answers.values()].flatMap((vector) => [...vector])))\n',
     why: 'A node with an empty disk gives out positions, or votes, that it gave out before (J2, J4).',
-    caughtBy: ['journal position', 'one claim', 'crash', 'convergence'],
+    caughtBy: ['journal position', 'one claim', 'crash', 'convergence', 'liveness'],
     seeds: { from: 13, count: 250, mode: 'liveness' },
   },
   {
@@ -221,7 +221,7 @@ export const mutants: readonly Mutant[] = [
     find: 'if (checksum(key, format, payload) !== view.readUInt32BE(1)) {',
     replace: 'if (checksum(key, format, payload) === undefined) {',
     why: 'Damaged bytes are served and sent as if they were right (S9, J8).',
-    caughtBy: ['convergence', 'journal position', 'crash'],
+    caughtBy: ['convergence', 'journal position', 'log matching', 'stock figures', 'ledger history', 'crash'],
     seeds: { from: 4, count: 250, mode: 'liveness' },
   },
   {
