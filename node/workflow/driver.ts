@@ -17,7 +17,8 @@ import type { Views, WorkflowObserver } from './ports.ts';
  *
  * W1  An order is driven by one loop at a time on this node.
  * W2  Only orders whose registration is settled and whose home is this node are driven.
- * W3  The provider is asked for money only once the intention is on this node's disk.
+ * W3  The provider is asked for money only once a majority has the intention on disk: were it known to this disk only
+ *     and this disk lost, a cancellation would leave the money with the shop.
  * W4  A step that fails changes nothing and is tried again, for as long as the order is open and at home here.
  * W5  The ledger owns how an order ends, so its last fact needs no more than this disk before it is told.
  * W6  Nothing is done for any order while this node may have missed that it was forgotten: money would be asked for
@@ -62,6 +63,8 @@ const PACE: Readonly<Record<Pace, { readonly baseMs: number; readonly capMs: num
 interface Loop {
   wake: () => void;
   again: boolean;
+  /** A majority is known to have the intention to ask for money (W3). */
+  isIntentionKept: boolean;
 }
 
 export class Driver {
@@ -90,7 +93,7 @@ export class Driver {
       return;
     }
     if (this.#stopping) return;
-    const loop: Loop = { wake: () => undefined, again: false };
+    const loop: Loop = { wake: () => undefined, again: false, isIntentionKept: false };
     this.#active.set(orderId, loop);
     void this.#run(orderId, loop)
       .catch((error: unknown) => {
@@ -126,7 +129,7 @@ export class Driver {
     const { environment, observer } = this.#dependencies;
     for (let failures = 0; !this.#stopping;) {
       loop.again = false;
-      const result = await this.#step(orderId);
+      const result = await this.#step(orderId, loop);
       if (result.kind === 'done') return;
       if (result.kind === 'moved') {
         failures = 0;
@@ -141,7 +144,7 @@ export class Driver {
     }
   }
 
-  async #step(orderId: string): Promise<StepResult> {
+  async #step(orderId: string, loop: Loop): Promise<StepResult> {
     const { views, environment, retention } = this.#dependencies;
     if (retention?.isCurrent() === false) {
       return retry('soon', 'HORIZON_UNKNOWN', 'the ledger has not said yet which orders are forgotten');
@@ -160,7 +163,7 @@ export class Driver {
       );
     }
     const startedAt = environment.clock.monotonic();
-    const result = await this.#perform(folded, effect, decision);
+    const result = await this.#perform(folded, effect, decision, loop);
     this.#dependencies.observer.step(effect.type, (environment.clock.monotonic() - startedAt) / 1_000);
     return result;
   }
@@ -195,14 +198,16 @@ export class Driver {
     };
   }
 
-  async #perform(folded: FoldedOrder, effect: Effect, decision: Decision): Promise<StepResult> {
+  async #perform(folded: FoldedOrder, effect: Effect, decision: Decision, loop: Loop): Promise<StepResult> {
     const { log } = this.#dependencies;
     const provenance = { decision, cause: folded.cause };
     let performed: Performed;
     try {
-      if (asksForMoney(effect) && folded.order.payment.status === 'pending') {
-        // W3: the next fold knows that money may have moved, here and on whatever node comes after.
-        await log.append(folded, { type: 'paymentRequested', data: { attempt: 1 } }, 'local', provenance);
+      if (asksForMoney(effect) && !loop.isIntentionKept) {
+        // The next fold knows that money may have moved, here and on whatever node comes after. What is written already
+        // may be on this disk only, from before a restart: to say it again does no harm.
+        await log.append(folded, { type: 'paymentRequested', data: { attempt: 1 } }, 'quorum', provenance);
+        loop.isIntentionKept = true;
       }
       performed = await perform(folded, effect as OrderEffect, this.#dependencies);
     } catch (error) {

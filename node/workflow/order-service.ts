@@ -103,7 +103,13 @@ export function createOrderService(
         detail: `this key belongs to order ${orderId}, which asked for something else`,
       });
     }
-    const latest = await untilEnded(orderId, asked.waitMs);
+    let latest = await untilEnded(orderId, asked.waitMs);
+    if (latest !== undefined && latest.order.fingerprint !== fingerprint) {
+      // F1: the registration of a rival came in before anything was built on the one that won; see O2.
+      const settled = await driveOwn(orderId, folded.order.registration);
+      if (!settled.ok) return settled;
+      latest = settled.value.folded;
+    }
     return { ok: true, value: { order: (latest ?? folded).order, replayed, waited: asked.waitMs > 0 } };
   }
 
