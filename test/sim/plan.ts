@@ -117,7 +117,9 @@ export function planOf(options: {
   const chance = options.seed * 7_919 + (options.mode === 'safety' ? 1 : 2);
   const random = seededRandom(chance);
   const sometimes = (chance: number, value: number): number => (random() < chance ? random() * value : 0);
-  const nodes = options.nodes ?? (random() < 0.75 ? 3 : 5);
+  // Drawn whether it is asked for or not: a seed means one world, also when its failure is looked at again.
+  const drawn = random() < 0.75 ? 3 : 5;
+  const nodes = options.nodes ?? drawn;
   const plan: Plan = {
     seed: options.seed,
     chance,
