@@ -14,7 +14,8 @@
  * 3. What cannot be read is not taken for free.
  */
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFileSync, renameSync } from 'node:fs';
+import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DiskError } from './errors.ts';
 
@@ -76,11 +77,16 @@ function held(directory: string, who: string): DiskError {
   );
 }
 
-/** Takes the file away if it still says `content`; a rival may have replaced it meanwhile, and keeps his. */
+/**
+ * Takes the file away if it still says `content`; a rival may have replaced it meanwhile, and keeps his. Looked at and
+ * moved without a pause: a rival of this process cannot come in between, and for one of another process there is no
+ * more than an instant, behind which LevelDB's own lock stands.
+ */
 async function takeAway(path: string, content: string): Promise<void> {
   const aside = `${path}.${randomUUID()}`;
   try {
-    await rename(path, aside);
+    if (readFileSync(path, 'utf8') !== content) return;
+    renameSync(path, aside);
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return;
     throw error;
