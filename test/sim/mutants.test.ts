@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { mutants, type Mutant } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
+import { mutants } from './mutants.ts';
 import { runAll } from './pool.ts';
 import { checkers, type CheckerName } from './violations.ts';
 import type { WorkerRequest } from './worker.ts';

@@ -1,7 +1,7 @@
 import { registerHooks } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { resolve } from 'node:path';
-import type { Mutant } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
 
 /** Makes every later import of the mutant's file see the edited source. To be called before the program is imported. */
 export function mutate({ name, file, find, replace }: Mutant): void {

@@ -1,4 +1,4 @@
-import type { Mutant } from './mutants.ts';
+import type { Mutant } from './mutant.ts';
 
 /** Breaches of what retention promises; part of the list in `mutants.ts`. */
 export const retentionMutants: readonly Mutant[] = [
