@@ -8,6 +8,9 @@ import { createHash, type Hash } from 'node:crypto';
 import type { SnapshotMark } from '../consensus/index.ts';
 import { pack, unpack } from './msgpack.ts';
 
+/** 64 GB in the pieces that snapshots are taken in: whoever says more is wrong, and is not worked for. */
+const chunksMax = 1_000_000;
+
 export interface SnapshotManifest {
   readonly mark: SnapshotMark;
   /** The largest stamp applied up to there, ms: time goes on from it. */
@@ -56,6 +59,7 @@ export function decodeManifest(encoded: Uint8Array): SnapshotManifest | undefine
   const [index, term, voters, observers, records, appliedAt, chunks, bytes, digest] =
     fields as readonly unknown[];
   if (!isCount(index) || !isCount(term) || !isCount(chunks) || !isCount(bytes)) return undefined;
+  if (chunks > chunksMax) return undefined;
   if (typeof appliedAt !== 'number' || !Number.isFinite(appliedAt)) return undefined;
   if (!isNames(voters) || !isNames(observers) || typeof digest !== 'string') return undefined;
   if (records !== null && typeof records !== 'string') return undefined;
