@@ -125,6 +125,10 @@ test('manifests, questions and answers survive the wire, and what is bent does n
   for (let length = 0; length < encoded.length; length++) {
     expect(decodeManifest(encoded.subarray(0, length))).toBeUndefined();
   }
+  // More chunks than anybody would make a list of, none, and a time that is none.
+  for (const wrong of [{ chunks: 2 ** 40 }, { chunks: 0 }, { appliedAt: Number.NaN }]) {
+    expect(decodeManifest(encodeManifest({ ...manifest, ...wrong }))).toBeUndefined();
+  }
   for (const bent of [[], [0xc0], [0x90], [0x92, 1, 0xff], [0x94, 2, 10, 1, 1]]) {
     expect(decodeQuestion(Uint8Array.from(bent))).toBeUndefined();
   }
