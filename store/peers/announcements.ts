@@ -10,6 +10,8 @@ import type { GossipSub, Message } from '@libp2p/gossipsub';
 import type { Cancel, Log, NodeId, Random } from '../environment.ts';
 
 const serialBytes = 16;
+/** Nothing is announced in it: every member takes part, so who is not known to has not been heard at all. */
+const rollCallTopic = '/freehold/roll-call/1';
 /** Gossipsub itself says nothing about what it does not send (over 4 MiB), so the bound is kept here. */
 const payloadBytesMax = 256 * 1024;
 
@@ -49,6 +51,7 @@ export class Announcements {
   /** To be called once the libp2p node has started: gossipsub takes no subscriptions before. */
   start(): void {
     this.#started = true;
+    this.#gossip.subscribe(rollCallTopic);
     for (const topic of this.#handlers.keys()) this.#gossip.subscribe(topic);
   }
 
@@ -56,6 +59,11 @@ export class Announcements {
   stop(): void {
     this.#started = false;
     this.#handlers.clear();
+  }
+
+  /** Whether the holder of this peer id has told gossipsub what it wants to hear; before, it is sent nothing. */
+  hears(peerId: string): boolean {
+    return this.#gossip.getSubscribers(rollCallTopic).some((subscriber) => subscriber.toString() === peerId);
   }
 
   announce(topic: string, payload: Uint8Array): void {

@@ -67,7 +67,7 @@ export async function createPeersLibp2p(
         tagMeshPeers: false,
         // Everybody hears everything at first hand; and a gossip stream that broke is set up again this often.
         directPeers: others.map((peerId) => ({ id: peerIdFromString(peerId), addrs: [] })),
-        directConnectTicks: 5,
+        directConnectTicks: 2,
       }),
     },
   });

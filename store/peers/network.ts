@@ -12,6 +12,7 @@ import type { Cancel, Environment, NodeId } from '../environment.ts';
 import { Announcements } from './announcements.ts';
 import { encodeFrame, type Frame } from './frame.ts';
 import { createGater } from './gater.ts';
+import { GossipMender } from './gossip-mender.ts';
 import { peerIdOf, type Identity } from './identity.ts';
 import { createPeersLibp2p, directPeersOf, type PeersLibp2p } from './libp2p-node.ts';
 import { lanes, Link, protocolOf, type LinkLimits } from './link.ts';
@@ -73,6 +74,12 @@ export class NetworkError extends Error {
   }
 }
 
+export interface NetworkDependencies {
+  readonly environment: Environment;
+  /** Makes the node underneath; `createPeersLibp2p` unless said otherwise. */
+  readonly createNode?: typeof createPeersLibp2p;
+}
+
 export interface IdleNetwork extends PeersNetwork {
   /** Listens and starts to connect; rejects with NetworkError. To be called once. */
   start(): Promise<void>;
@@ -84,7 +91,7 @@ export interface IdleNetwork extends PeersNetwork {
  */
 export function createNetwork(
   options: NetworkOptions,
-  dependencies: { readonly environment: Environment },
+  dependencies: NetworkDependencies,
 ): Promise<IdleNetwork> {
   return Libp2pNetwork.create(options, dependencies);
 }
@@ -92,7 +99,7 @@ export function createNetwork(
 /** A network that has been started. Rejects with MembersError or NetworkError. */
 export async function openNetwork(
   options: NetworkOptions,
-  dependencies: { readonly environment: Environment },
+  dependencies: NetworkDependencies,
 ): Promise<PeersNetwork> {
   const network = await createNetwork(options, dependencies);
   await network.start();
@@ -113,6 +120,7 @@ class Libp2pNetwork implements IdleNetwork {
   readonly #supervisor: Supervisor;
   readonly #node: PeersLibp2p;
   readonly #announcements: Announcements;
+  readonly #mender: GossipMender;
   readonly #links: Map<NodeId, Link>;
   readonly #messageHandlers = new Map<string, MessageHandler>();
   readonly #reachabilityHandlers = new Set<ReachabilityHandler>();
@@ -121,7 +129,7 @@ class Libp2pNetwork implements IdleNetwork {
 
   static async create(
     options: NetworkOptions,
-    { environment }: { readonly environment: Environment },
+    { environment, createNode = createPeersLibp2p }: NetworkDependencies,
   ): Promise<Libp2pNetwork> {
     const { self, identity, listen } = options;
     const limits = { ...defaultNetworkLimits, ...options.limits };
@@ -141,7 +149,7 @@ class Libp2pNetwork implements IdleNetwork {
       },
     });
     const others = members.others.map((member) => member.peerId);
-    const node = await createPeersLibp2p({ identity, listen, others }, { gater });
+    const node = await createNode({ identity, listen, others }, { gater });
     return new Libp2pNetwork({ self, listen, limits }, { environment, members, links, supervisor, node });
   }
 
@@ -174,6 +182,10 @@ class Libp2pNetwork implements IdleNetwork {
       { self: options.self },
       { ...environment, gossip: node.services.gossip, isMember: (id) => members.get(id) !== undefined },
     );
+    this.#mender = new GossipMender({
+      ...environment,
+      hears: (peerId) => this.#announcements.hears(peerId),
+    });
   }
 
   async start(): Promise<void> {
@@ -383,6 +395,7 @@ class Libp2pNetwork implements IdleNetwork {
   #tickLater(): void {
     this.#cancelTick = this.#environment.clock.after(this.#limits.heartbeatIntervalMs, () => {
       for (const link of [...this.#links.values()]) link.tick();
+      this.#mender.tick([...this.#links.values()].filter(({ up }) => up));
       this.#tickLater();
     });
   }

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { systemEnvironment } from '../../node/system.ts';
 import type { Environment, NodeId } from '../../store/environment.ts';
 import { createIdentity, peerIdOf, type Identity } from '../../store/peers/identity.ts';
+import { createPeersLibp2p, type PeersLibp2p } from '../../store/peers/libp2p-node.ts';
 import type { Member } from '../../store/peers/members.ts';
 import { openNetwork, type NetworkLimits, type PeersNetwork } from '../../store/peers/network.ts';
 import { eventually } from './eventually.ts';
@@ -35,6 +36,7 @@ export class PeersCluster {
   readonly lines: { level: string; message: string }[] = [];
   readonly #identities: ReadonlyMap<NodeId, Identity>;
   readonly #networks = new Map<NodeId, PeersNetwork>();
+  readonly #nodes = new Map<NodeId, PeersLibp2p>();
   readonly #limits: Partial<NetworkLimits>;
 
   private constructor(
@@ -102,7 +104,14 @@ export class PeersCluster {
             members: this.members,
             limits: this.#limits,
           },
-          { environment: realEnvironment(this.lines) },
+          {
+            environment: realEnvironment(this.lines),
+            createNode: async (options, dependencies) => {
+              const node = await createPeersLibp2p(options, dependencies);
+              this.#nodes.set(self, node);
+              return node;
+            },
+          },
         );
         this.#networks.set(self, network);
       }),
@@ -113,6 +122,13 @@ export class PeersCluster {
     const network = this.#networks.get(id);
     if (network === undefined) throw new Error(`${id} is not open`);
     return network;
+  }
+
+  /** What is under a member's network, to do to it what libp2p may do to itself. */
+  node(id: NodeId): PeersLibp2p {
+    const node = this.#nodes.get(id);
+    if (node === undefined) throw new Error(`${id} was never open`);
+    return node;
   }
 
   async close(id: NodeId): Promise<void> {
