@@ -173,7 +173,11 @@ export async function startNode(
     ready: () => readiness().ready,
   });
   const server = createHttpServer(
-    { self },
+    {
+      self,
+      trustProxy: config.http.trustProxy,
+      ...(config.http.rateLimit === undefined ? {} : { rateLimit: config.http.rateLimit }),
+    },
     {
       orders,
       ledger: store.ledger,

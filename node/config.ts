@@ -41,7 +41,12 @@ export interface NodeConfig {
     readonly reserveBytes: number;
   };
   /** Where the HTTP API listens. */
-  readonly http: HostAndPort;
+  readonly http: HostAndPort & {
+    /** Addresses and networks of proxies that are believed when they say whom they speak for. */
+    readonly trustProxy: readonly string[];
+    /** Of one client; absent when it is not limited. */
+    readonly rateLimit?: { readonly perClient: number; readonly windowMs: number };
+  };
   /** Where the other members are listened for. */
   readonly peers: HostAndPort;
   /** All members of the cluster, this one included, as in the file. */
@@ -190,7 +195,7 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
     zone: document.zone,
     dataDirectory: resolve(directory, document.data),
     disk: { reserveBytes: document.disk.reserve },
-    http: document.http,
+    http: httpOf(document.http),
     peers: document.peers,
     members: document.members.map(({ id, peerId, address, zone, voter, http }) => ({
       id,
@@ -236,6 +241,16 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
       snapshotAfterEntries: ledger.snapshotAfter,
     },
     log: document.log,
+  };
+}
+
+function httpOf({ host, port, trustProxy, rateLimit }: ConfigDocument['http']): NodeConfig['http'] {
+  const { perClient, window } = rateLimit;
+  return {
+    host,
+    port,
+    trustProxy,
+    ...(perClient === 0 ? {} : { rateLimit: { perClient, windowMs: window } }),
   };
 }
 

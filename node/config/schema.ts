@@ -5,6 +5,7 @@ import {
   durationOrZero,
   hostAndPort,
   integer,
+  network,
   port,
   size,
   text,
@@ -63,6 +64,11 @@ export const configSchema = section({
   http: section({
     host: text('must be a host').default('127.0.0.1'),
     port: httpPort.default(defaultPorts.http),
+    trustProxy: z.array(network, { error: 'must be a list of addresses and networks' }).max(64).default([]),
+    rateLimit: section({
+      perClient: integer(0, 1_000_000).default(0),
+      window: duration({ min: '1s', max: '1h' }).prefault('1m'),
+    }).prefault({}),
   }).prefault({}),
   peers: section({
     host: text('must be a host').default('127.0.0.1'),

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import * as z from 'zod';
 
 /** Values as an operator writes them: a number with its unit, `host:port`, a URL. Each parses to what the program uses. */
@@ -59,6 +60,17 @@ export const size = z
     context.addIssue('must be a size with its unit (KB, MB, GB, TB), such as 512MB, or 0');
     return z.NEVER;
   });
+
+/** `10.0.0.7`, `10.0.0.0/8` or `fd00::/8`. */
+export const network = text('must be an address or a network, such as 10.0.0.0/8').refine(
+  (value) => {
+    const [address = '', prefix, ...more] = value.split('/');
+    const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+    const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+    return bits > 0 && isPrefix && more.length === 0;
+  },
+  { error: 'must be an address or a network, such as 10.0.0.0/8' },
+);
 
 export function integer(min: number, max: number) {
   const expectation = `must be a whole number from ${String(min)} to ${String(max)}`;

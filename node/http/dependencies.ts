@@ -5,6 +5,7 @@ import type { OrderService } from '../ports/order-service.ts';
 import type { PaymentProvider } from '../ports/payments.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
 import type { ProblemCode } from './problems.ts';
+import type { RateLimit } from './rate-limit.ts';
 
 /** What the HTTP interface is built from. It decides nothing about orders: it checks shapes and translates. */
 
@@ -15,6 +16,10 @@ export interface HttpOptions {
   readonly bodyLimitBytes?: number;
   /** A request must have arrived whole within this time. Default 30 s. */
   readonly requestTimeoutMs?: number;
+  /** Without it a client may send as much as it likes. */
+  readonly rateLimit?: RateLimit;
+  /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. Default: nobody's. */
+  readonly trustProxy?: readonly string[];
 }
 
 export interface HttpDependencies {

@@ -37,6 +37,14 @@ export function documentRoutes(app: FastifyInstance): void {
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
 }
 
+const RETRY_HEADERS = { 'Retry-After': 'Seconds after which to try again.' };
+const RATE_LIMIT_HEADERS = {
+  ...RETRY_HEADERS,
+  'RateLimit-Limit': 'Requests of one client in one window.',
+  'RateLimit-Remaining': 'Those that are left.',
+  'RateLimit-Reset': 'Seconds until the next window.',
+};
+
 /** The shared schemas, each with its example. */
 export function documentedSchemas(): readonly object[] {
   const examples: Readonly<Record<string, object>> = EXAMPLES;
@@ -70,10 +78,14 @@ function statusKey(code: ProblemCode): string {
 }
 
 function problemAnswer(codes: readonly ProblemCode[]) {
-  const retried = codes.some((code) => PROBLEMS[code].status === 503);
+  const statuses = codes.map((code) => PROBLEMS[code].status);
+  const headers = {
+    ...(statuses.includes(429) ? RATE_LIMIT_HEADERS : {}),
+    ...(statuses.includes(503) ? RETRY_HEADERS : {}),
+  };
   return {
     description: codes.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '),
-    headers: headerSchemas(retried ? { 'Retry-After': 'Seconds after which to try again.' } : {}),
+    headers: headerSchemas(headers),
     content: {
       [PROBLEM_MEDIA_TYPE]: {
         schema: { $ref: 'Problem#' },

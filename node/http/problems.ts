@@ -36,6 +36,7 @@ type InterfaceCode =
   | 'URI_TOO_LONG'
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'HEADERS_TOO_LARGE'
+  | 'RATE_LIMITED'
   | 'SYSTEM_OF_RECORD_UNAVAILABLE'
   | 'INTERNAL_ERROR';
 
@@ -73,6 +74,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   /** Stands for whatever a function refuses: its own status and code go into the document. */
   REFUSED_BY_FUNCTION: { status: 422, title: 'The shop refuses this order' },
   IDEMPOTENCY_KEY_REUSED: { status: 422, title: 'This Idempotency-Key belongs to another request' },
+  RATE_LIMITED: { status: 429, title: 'The client sends more requests than it may' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The header fields are too large' },
   INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
   QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },

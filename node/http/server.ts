@@ -5,6 +5,7 @@ import { discardBody } from './discard.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
+import { limitClients } from './rate-limit.ts';
 import { memberRoutes } from './routes/members.ts';
 import { operationRoutes } from './routes/operations.ts';
 import { orderRoutes } from './routes/orders.ts';
@@ -49,6 +50,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     bodyLimit: options.bodyLimitBytes ?? BODY_LIMIT_BYTES,
     requestTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
     http: { maxHeaderSize: HEADERS_SIZE_BYTES_MAX },
+    trustProxy: [...(options.trustProxy ?? [])],
     // The order service refuses what it will not take any more; reading goes on until the last connection.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
@@ -84,6 +86,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   acceptStrictJson(app);
   for (const schema of documentedSchemas()) app.addSchema(schema);
   documentRoutes(app);
+  limitClients(app, options.rateLimit);
 
   app.register(orderRoutes(dependencies));
   app.register(stockRoutes(dependencies));

@@ -92,7 +92,7 @@ describe('the configuration of the nodes', () => {
   it('fits the services of docker-compose.yml', () => {
     for (const config of configs) {
       expect(config.dataDirectory).toBe('/var/lib/freehold');
-      expect(config.http).toEqual({ host: '0.0.0.0', port: 8080 });
+      expect(config.http).toMatchObject({ host: '0.0.0.0', port: 8080 });
       expect(config.members.map(({ address }) => address)).toEqual(
         names.map((host) => ({ host, port: config.peers.port })),
       );

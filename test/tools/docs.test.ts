@@ -120,10 +120,11 @@ function document(key?: string, value?: unknown): Record<string, unknown> {
     address: '127.0.0.1:9080',
   };
   const made: Record<string, unknown> = { node: 'n1', members: [member], systemOfRecord: {}, payments: {} };
-  const [section = '', inner] = (key ?? '').split('.');
+  const [section = '', ...inner] = (key ?? '').split('.');
   if (key === undefined) return made;
-  if (inner === undefined) made[section] = value;
-  else if (section === 'members[]') member[inner] = value;
-  else made[section] = { ...(made[section] as object | undefined), [inner]: value };
+  const set = inner.reduceRight<unknown>((nested, step) => ({ [step]: nested }), value);
+  if (section === 'members[]') Object.assign(member, set);
+  else if (inner.length === 0) made[section] = set;
+  else made[section] = { ...(made[section] as object | undefined), ...(set as object) };
   return made;
 }
