@@ -50,6 +50,8 @@ export interface NodeWatch {
   /** What the order flow gets instead of the bare store. */
   readonly between: (life: Life, store: AssembledStore) => Pick<AssembledStore, 'journal' | 'ledger'>;
   readonly started: (life: Life, flow: OrderFlow) => void;
+  /** The program is about to be gone, and with it what it knew: the last look at it. */
+  readonly ending: (life: Life) => void;
   /** The program ends by itself, with this error. */
   readonly failed: (life: Life, error: Error) => void;
 }
@@ -120,6 +122,7 @@ export class SimNode {
   end(how: 'kill' | 'powerLoss'): void {
     const life = this.#life;
     if (life !== undefined) {
+      this.#dependencies.watch.ending(life);
       this.#life = undefined;
       life.process.die();
       this.#dependencies.trace.add(this.id, 'end', how);

@@ -98,6 +98,8 @@ class World {
   readonly #rest: RestChecker;
   readonly #struck = new Map<StruckFault, number>();
   readonly #ran = new Set<NodeId>();
+  /** Something was decided since the checkers last looked. */
+  #isNews = false;
 
   constructor(plan: Plan, traceLinesMax: number) {
     this.plan = plan;
@@ -221,6 +223,9 @@ class World {
             started: (life, flow) => {
               this.#started(life, flow);
             },
+            ending: ({ id: ended, store }) => {
+              if (store !== undefined && this.#raft.check(ended, store.ledger)) this.#isNews = true;
+            },
             failed: (life, error) => {
               this.#failed(life, error);
             },
@@ -334,11 +339,12 @@ class World {
 
   /** After each happening. True when the run is over. */
   #check(): boolean {
-    let isNews = false;
     for (const id of this.#ran) {
       const ledger = this.nodes.get(id)?.life?.store?.ledger;
-      if (ledger !== undefined && this.#raft.check(id, ledger)) isNews = true;
+      if (ledger !== undefined && this.#raft.check(id, ledger)) this.#isNews = true;
     }
+    const isNews = this.#isNews;
+    this.#isNews = false;
     for (const id of isNews ? this.nodes.keys() : this.#ran) {
       const node = this.#node(id);
       const ledger = node.life?.store?.ledger;
