@@ -3,7 +3,7 @@ import type { FoldedOrder } from '../orders/fold.ts';
 import type { Order, OrderState } from '../orders/order.ts';
 import type { OutcomeRecord } from '../ports/system-of-record.ts';
 import { invariant, type Environment } from '../../store/environment.ts';
-import { JournalError, type Entry, type Journal } from '../../store/journal/port.ts';
+import { JournalError, type Entry, type Journal, type Position } from '../../store/journal/port.ts';
 import type { Table } from '../../store/tables.ts';
 import { Applied } from './applied.ts';
 import { decodeEntry } from './codec.ts';
@@ -188,6 +188,12 @@ export class OrderViews {
   async events(orderId: string): Promise<readonly RecordedEvent[] | undefined> {
     const [live] = await this.#loadWhole([orderId]);
     return live?.folded === undefined ? undefined : live.events;
+  }
+
+  /** Whether this entry of the journal has been folded in, with all before it; one of a forgotten order has. */
+  async hasTakenIn({ origin, sequence }: Position): Promise<boolean> {
+    while (this.#applying !== undefined) await this.#applying;
+    return this.#applied.of(origin) >= sequence;
   }
 
   /**

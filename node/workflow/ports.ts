@@ -1,3 +1,4 @@
+import type { Position } from '../../store/journal/port.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { RecordedEvent } from '../orders/events.ts';
 import type { Order, OrderState, Outcome } from '../orders/order.ts';
@@ -7,6 +8,8 @@ export interface Views {
   get(orderId: string): Promise<FoldedOrder | undefined>;
   peek(orderId: string): FoldedOrder | undefined;
   events(orderId: string): Promise<readonly RecordedEvent[] | undefined>;
+  /** Whether an entry of the journal has been folded in, or lies behind what is forgotten. */
+  hasTakenIn(position: Position): Promise<boolean>;
   record(event: RecordedEvent): void;
   open(): ReadonlySet<string>;
   list(query: {

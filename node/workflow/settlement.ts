@@ -1,4 +1,4 @@
-import type { Journal } from '../../store/journal/port.ts';
+import type { Journal, Position } from '../../store/journal/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { OrderLog } from './order-log.ts';
 import { positionId } from './order-log.ts';
@@ -16,6 +16,9 @@ import { proposeRegistration, type ClaimSurvey } from './registration.ts';
  * S4  Voters that lost their disk abstain on the claims they find again, and in the end they may be a majority. What
  *     anybody was told is here all the same, once a majority was asked for what it holds; and a registration that was
  *     answered `201` is neither withdrawn nor deferred, so the fold's choice is the one to propose.
+ * S5  A claim speaks for its registration only once that has come here. Then it either is one of the order's facts, or
+ *     lies behind the horizon: it was never answered, or its order closed long ago and this one has come by its key
+ *     again. In neither case does its claim count, or nobody could ever build on what it names.
  *
  * Limit: with five voters, two of them unreachable (or where a majority abstains), and two registrations of the same
  * key with *different* bodies in flight when a home died, the survey may be a tie; then the ledger's choice stands,
@@ -26,7 +29,7 @@ import { proposeRegistration, type ClaimSurvey } from './registration.ts';
 export interface SettlementDependencies {
   readonly journal: Pick<Journal, 'holders' | 'covers'>;
   readonly ledger: Pick<Ledger, 'claim'>;
-  readonly views: Pick<Views, 'get' | 'events'>;
+  readonly views: Pick<Views, 'get' | 'events' | 'hasTakenIn'>;
   readonly log: OrderLog;
   readonly membership: Membership;
 }
@@ -48,7 +51,7 @@ export async function becomeHome(
   if (folded === undefined) return 'unsettled';
   let { registration } = folded.order;
   if (!folded.confirmed) {
-    const survey = await surveyed(orderId, { journal, membership });
+    const survey = await surveyed(orderId, { journal, views, membership });
     if (survey === undefined) return 'unsettled';
     const proposal = proposeRegistration(survey, registration);
     const { createdAt } = folded.order;
@@ -91,30 +94,37 @@ export async function forsake(
 
 /**
  * Whether no client can have been told `201` for this deferred order: every registration that a majority holds a
- * claim for is known here, and all that are known here are deferred or withdrawn. Another one's events may be on
+ * claim for is known here (S5), and all that are known here are deferred or withdrawn. Another one's events may be on
  * their way, when this node comes back after a while.
  */
 async function isForsaken(
   orderId: string,
   dependencies: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
 ): Promise<boolean> {
-  const { views } = dependencies;
-  const survey = await surveyed(orderId, dependencies);
-  if (survey === undefined) return false;
-  const known = new Set((await views.events(orderId))?.map(({ id }) => id));
-  const folded = await views.get(orderId);
-  return folded?.deferred === true && survey.values().every((holder) => holder === null || known.has(holder));
+  if ((await surveyed(orderId, dependencies)) === undefined) return false;
+  return (await dependencies.views.get(orderId))?.deferred === true;
 }
 
-/** Undefined when no majority answers; empty when one does, but can not tell whom it voted for (S4). */
+/**
+ * Undefined when no majority answers, or what is claimed has not come here yet; empty when a majority can not tell whom
+ * it voted for (S4).
+ */
 async function surveyed(
   orderId: string,
-  { journal, membership }: Pick<SettlementDependencies, 'journal' | 'membership'>,
+  { journal, views, membership }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
 ): Promise<ClaimSurvey | undefined> {
   const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
   const voters = membership.members.filter((member) => member.voter).length;
   if (holders.size <= Math.floor(voters / 2)) {
     return (await journal.covers(SURVEY_TIMEOUT_MS)) ? new Map() : undefined;
   }
-  return new Map([...holders].map(([node, holder]) => [node, holder === null ? null : positionId(holder)]));
+  for (const holder of holders.values()) {
+    if (holder !== null && !(await views.hasTakenIn(holder))) return undefined;
+  }
+  const facts = new Set((await views.events(orderId))?.map(({ id }) => id));
+  const claimed = (holder: Position | null): string | null => {
+    const registration = holder === null ? null : positionId(holder);
+    return registration !== null && facts.has(registration) ? registration : null;
+  };
+  return new Map([...holders].map(([node, holder]) => [node, claimed(holder)]));
 }

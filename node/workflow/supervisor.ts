@@ -29,7 +29,7 @@ export interface SupervisorOptions {
 
 export interface SupervisorDependencies extends SettlementDependencies {
   readonly environment: Environment;
-  readonly views: Pick<Views, 'get' | 'peek' | 'events' | 'open' | 'onChange'>;
+  readonly views: Pick<Views, 'get' | 'peek' | 'events' | 'hasTakenIn' | 'open' | 'onChange'>;
   readonly membership: Membership;
   readonly driver: Driver;
   readonly observer: Pick<WorkflowObserver, 'takenOver'>;

@@ -167,6 +167,47 @@ it('an order that was deferred is taken up or abandoned, never both, by a node t
   }
 });
 
+it('a registration that nobody heard of before it was forgotten keeps no order open', async () => {
+  for (const isRetried of [false, true]) {
+    const world = await cluster(1);
+    const orderId = orderIdOf('k');
+    // n3 registers it and dies before anybody hears of it, or itself knows that it did not win.
+    world.network.partition([['n1'], ['n2'], ['n3']]);
+    void world.node('n3').service.place(world.order('k'));
+    await world.clock.advance(100);
+    world.kill('n3');
+    // Its client comes back at n2, which is alone.
+    await world.clock.advance(1_000);
+    await world.clock.resolve(world.node('n2').service.place(world.order('k')), { withinMs: 10_000 });
+    world.network.heal();
+    const registeredAt = (await world.node('n2').views.get(orderId))?.order.createdAt;
+    // The horizon comes up to the one that is known, when the other one comes to light.
+    await world.clock.advance(RETAIN_FOR_MS);
+    expect(world.ledger.horizon()).toBe(registeredAt);
+    await world.boot('n3');
+    await world.clock.advance(2_000);
+    for (const id of IDS) {
+      const known = await world.node(id).views.events(orderId);
+      expect(known?.filter(({ type }) => type === 'registered')).toHaveLength(1);
+      expect(world.node(id).views.open()).toContain(orderId);
+    }
+    const holders = await world.clock.resolve(
+      world.node('n2').journal.holders(orderId, { timeoutMs: 1_000 }),
+      {
+        withinMs: 2_000,
+      },
+    );
+    expect(new Set([...holders.values()].map((holder) => holder?.origin)).size).toBe(2);
+
+    if (isRetried) expect(await place(world, 'n1', 'k')).toBe(true);
+    await world.clock.advance(15_000);
+    expect(world.delivered.get(orderId)).toBe(isRetried ? 'fulfilled' : 'failed');
+    expect(world.payments.state(orderId)).toBe(isRetried ? 'captured' : 'none');
+    await world.clock.advance(2 * RETAIN_FOR_MS);
+    for (const id of IDS) expect(rowsHeld(world, id)).toBe(0);
+  }
+});
+
 describe('under deaths, partitions and absences longer than orders are kept', () => {
   it.each(Array.from({ length: 5 }, (_, index) => index + 1))(
     'no order is driven twice, nothing open is forgotten, all nodes end equal and empty (seed %i)',
