@@ -128,6 +128,8 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
     stock: (sku) => machine.stock(sku),
     stocks: () => machine.stocks(),
     unappliedSales: () => machine.unappliedSales(),
+    order: (orderId) => machine.order(orderId),
+    promises: () => machine.promises(),
     lastSyncAt: () => machine.lastSyncAt(),
     horizon: () => machine.horizon(),
     onHorizon: (handler) =>

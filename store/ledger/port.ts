@@ -80,6 +80,18 @@ export interface StockLevel extends ProductRow {
   readonly available: number;
 }
 
+/** What the ledger keeps of an order. */
+export type OrderStock = {
+  readonly orderId: string;
+  /** Empty once its units are neither held nor sold. */
+  readonly lines: readonly StockLine[];
+} & (
+  | { readonly kind: 'held'; readonly expiresAt: number }
+  /** `counted`: `onHand` contains the sale. */
+  | { readonly kind: 'committed'; readonly counted: boolean }
+  | { readonly kind: 'released' | 'expired' | 'refused' | 'claimed' }
+);
+
 export type LedgerErrorCode = 'NO_LEADER' | 'TIMEOUT' | 'QUEUE_FULL' | 'CLOSED';
 
 /** The command's fate is unknown, unless the code is QUEUE_FULL. Every command may be sent again. */
@@ -125,6 +137,10 @@ export interface Ledger {
   stocks(): readonly StockLevel[];
   /** Orders whose committed units `onHand` does not contain yet, by this node's copy. */
   unappliedSales(): readonly string[];
+  /** Undefined when this node's copy keeps nothing of the order. */
+  order(orderId: string): OrderStock | undefined;
+  /** The orders whose units make up `held` and `sold`, by this node's copy. */
+  promises(): readonly OrderStock[];
   /** `takenAt` of the last applied sync; 0 when there was none. */
   lastSyncAt(): number;
   /** By this node's copy, ms; 0 while nothing was ever forgotten. */

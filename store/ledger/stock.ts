@@ -6,6 +6,7 @@ import type { Command, Malformed } from './commands.ts';
 import { limits } from './limits.ts';
 import type { StateMachine } from './machine.ts';
 import { close, dropForgotten, expireNext, grant, isForgotten, open, recall, sell } from './order-records.ts';
+import { orderStock, promises } from './order-stock.ts';
 import type { ClaimAnswer, CommitAnswer, HoldAnswer, Ledger, ReleaseAnswer, StockLevel } from './port.ts';
 import { StockRestore } from './stock-restore.ts';
 import { StockSnapshot } from './stock-snapshot.ts';
@@ -45,7 +46,15 @@ export interface StockMachine
     StateMachine,
     Pick<
       Ledger,
-      'stock' | 'stocks' | 'unappliedSales' | 'lastSyncAt' | 'conservationResidual' | 'horizon' | 'onHorizon'
+      | 'stock'
+      | 'stocks'
+      | 'unappliedSales'
+      | 'order'
+      | 'promises'
+      | 'lastSyncAt'
+      | 'conservationResidual'
+      | 'horizon'
+      | 'onHorizon'
     > {}
 
 export function createStockMachine(): StockMachine {
@@ -84,6 +93,11 @@ export function createStockMachine(): StockMachine {
     },
     stocks: () => Array.from(state.products.values(), level),
     unappliedSales: () => [...state.unapplied],
+    order: (orderId) => {
+      const record = state.orders.get(orderId);
+      return record === undefined ? undefined : orderStock(record);
+    },
+    promises: () => promises(state),
     lastSyncAt: () => state.lastSyncAt,
     conservationResidual: () => conservationResidual(state),
     horizon: () => state.horizon,

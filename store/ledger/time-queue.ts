@@ -28,6 +28,11 @@ export class TimeQueue<Member extends Queued> {
     return this.#heap[0];
   }
 
+  /** In no order. */
+  members(): readonly Member[] {
+    return this.#heap;
+  }
+
   add(member: Member): void {
     this.#heap.push(member);
     this.#rise(member, this.#heap.length - 1);
