@@ -1,11 +1,13 @@
 import { limits } from './limits.ts';
 import { pack, unpack } from './msgpack.ts';
 import type { ProductRow, ReleaseReason, StockLine } from './port.ts';
+import { fieldsOfRules, rulesOfFields } from './stock-rules.ts';
 
 /**
  * What can be written to the ledger's log, and its bytes: a msgpack array that opens with an opcode. An opcode
  * names one shape for ever, because logs outlive programs: a changed shape takes a new opcode. A shape may grow at
- * its end, if the old bytes mean what they meant: `createdAt` is absent in what older programs wrote.
+ * its end, if the old bytes mean what they meant: `createdAt` is absent in what older programs wrote, and so are
+ * products' rules of sale, which stand behind all else, by the places of those products that have any.
  *
  * Decoding is also the check. What comes out satisfies every bound in limits.ts, or is `malformed`; the same
  * bytes give the same verdict on every node.
@@ -80,7 +82,9 @@ export function encodeCommand(command: Command): Uint8Array {
       for (const row of command.products)
         flat.push(row.sku, row.name, row.unitPrice, row.currency, row.onHand);
       const { takenAt, part, parts, removed, applied } = command;
-      return pack([opcode.stockSync, takenAt, part, parts, flat, removed, applied]);
+      const fields = [opcode.stockSync, takenAt, part, parts, flat, removed, applied];
+      const rules = flatRules(command.products);
+      return pack(rules.length === 0 ? fields : [...fields, rules]);
     }
     case 'adjust':
       return pack([opcode.adjust, command.id, command.sku, command.delta]);
@@ -183,14 +187,16 @@ function summedLines(flat: unknown): readonly StockLine[] | undefined {
 }
 
 function decodeSync(fields: readonly unknown[]): Command | Malformed {
-  const [, takenAt, part, parts, flat, removed, applied] = fields;
+  const [, takenAt, part, parts, flat, removed, applied, rules] = fields;
   if (!isTime(takenAt)) return malformed('takenAt');
   const partsMax = limits.syncEntriesMax / limits.syncEntriesPerPart;
   if (!isIntegerIn(parts, 1, partsMax) || !isIntegerIn(part, 0, parts - 1)) return malformed('part');
   if (!isIdentifierList(removed)) return malformed('removed');
   if (!isIdentifierList(applied)) return malformed('applied');
-  const products = productRows(flat);
-  if (products === undefined) return malformed('products');
+  const plain = productRows(flat);
+  if (plain === undefined) return malformed('products');
+  const products = withRules(plain, rules);
+  if (products === undefined) return malformed('rules');
   const entries = products.length + removed.length + applied.length;
   if (entries > limits.syncEntriesPerPart) return malformed('too many entries');
   return { kind: 'stockSync', takenAt, part, parts, products, removed, applied };
@@ -208,6 +214,29 @@ function productRows(flat: unknown): readonly ProductRow[] | undefined {
     // Some shops book below zero. The ledger follows, and sells nothing there.
     if (!isIntegerIn(onHand, -limits.unitsMax, limits.unitsMax)) return undefined;
     rows.push({ sku, name, unitPrice, currency, onHand });
+  }
+  return rows;
+}
+
+/** Place, hold and limit of each product that has rules of its own. */
+function flatRules(products: readonly ProductRow[]): readonly number[] {
+  return products.flatMap((product, place) => {
+    const rules = fieldsOfRules(product);
+    return rules.length === 0 ? [] : [place, ...rules];
+  });
+}
+
+function withRules(products: readonly ProductRow[], flat: unknown): readonly ProductRow[] | undefined {
+  if (flat === undefined) return products;
+  if (!Array.isArray(flat) || flat.length % 3 !== 0) return undefined;
+  const rows = [...products];
+  for (let index = 0; index < flat.length; index += 3) {
+    const [place, holdMs, maxPerOrder] = flat.slice(index, index + 3) as unknown[];
+    if (!isIntegerIn(place, 0, rows.length - 1)) return undefined;
+    const row = rows[place];
+    const rules = rulesOfFields(holdMs, maxPerOrder);
+    if (row === undefined || rules === undefined) return undefined;
+    rows[place] = { ...row, ...rules };
   }
   return rows;
 }

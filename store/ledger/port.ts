@@ -50,7 +50,15 @@ export interface OrderReference {
   readonly createdAt: number;
 }
 
-export interface ProductRow {
+/** Rules of sale that a product has of its own, as the system of record says; where it has none, the shop's hold. */
+export interface SaleRules {
+  /** How long its units are set aside for an order, ms. */
+  readonly holdMs?: number;
+  /** Units of it that one order may have at most. */
+  readonly maxPerOrder?: number;
+}
+
+export interface ProductRow extends SaleRules {
   readonly sku: string;
   readonly name: string;
   /** Minor units. */

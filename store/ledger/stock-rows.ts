@@ -1,7 +1,8 @@
 import { invariant } from '../environment.ts';
 import { releaseReasons } from './commands.ts';
 import { pack, packLarge, unpack } from './msgpack.ts';
-import type { ProductRow, StockLine } from './port.ts';
+import type { ProductRow, SaleRules, StockLine } from './port.ts';
+import { fieldsOfRules, rulesOfFields } from './stock-rules.ts';
 import { noLines } from './stock-state.ts';
 import type { Adjustment, OrderRecord, OrderState, Product } from './stock-state.ts';
 
@@ -24,7 +25,7 @@ export interface SnapshotHead {
     { readonly takenAt: number; readonly parts: number; readonly received: number } | undefined;
 }
 
-/** Fields in a fixed order, behind the number of the table. */
+/** Fields in a fixed order, behind the number of the table; a product's rules of sale last, if it has any. */
 export type Row = readonly [table: number, ...fields: readonly unknown[]];
 
 /** Written to disk and sent to other members: a changed shape takes a new number, of its table or of the version. */
@@ -99,13 +100,15 @@ export function bytesOf(value: unknown): number {
 
 export function productRow(product: Product): Row {
   const { sku, name, unitPrice, currency, onHand, held, sold, listed } = product;
-  return [tables.products, sku, name, unitPrice, currency, onHand, held, sold, listed];
+  const rules = fieldsOfRules(product.rules);
+  return [tables.products, sku, name, unitPrice, currency, onHand, held, sold, listed, ...rules];
 }
 
 export function productOfRow(row: Row): Product {
-  type Fields = [number, string, string, number, string, number, number, number, boolean];
-  const [, sku, name, unitPrice, currency, onHand, held, sold, listed] = row as Fields;
-  return { sku, name, unitPrice, currency, onHand, held, sold, listed, snapshotNumber: 0 };
+  type Fields = [number, string, string, number, string, number, number, number, boolean, ...unknown[]];
+  const [, sku, name, unitPrice, currency, onHand, held, sold, listed, ...fields] = row as Fields;
+  const rules = rulesOfRow(fields);
+  return { sku, name, unitPrice, currency, onHand, held, sold, listed, rules, snapshotNumber: 0 };
 }
 
 export function orderRow(record: OrderRecord): Row {
@@ -138,13 +141,21 @@ export function adjustmentOfRow(row: Row): readonly [id: string, Adjustment] {
   return [id, { sku, delta }];
 }
 
-export function stagedProductRow({ sku, name, unitPrice, currency, onHand }: ProductRow): Row {
-  return [tables.stagedProducts, sku, name, unitPrice, currency, onHand];
+export function stagedProductRow(product: ProductRow): Row {
+  const { sku, name, unitPrice, currency, onHand } = product;
+  return [tables.stagedProducts, sku, name, unitPrice, currency, onHand, ...fieldsOfRules(product)];
 }
 
 export function stagedProductOfRow(row: Row): ProductRow {
-  const [, sku, name, unitPrice, currency, onHand] = row as [number, string, string, number, string, number];
-  return { sku, name, unitPrice, currency, onHand };
+  type Fields = [number, string, string, number, string, number, ...unknown[]];
+  const [, sku, name, unitPrice, currency, onHand, ...fields] = row as Fields;
+  return { sku, name, unitPrice, currency, onHand, ...rulesOfRow(fields) };
+}
+
+function rulesOfRow([holdMs, maxPerOrder]: readonly unknown[]): SaleRules {
+  const rules = rulesOfFields(holdMs, maxPerOrder);
+  invariant(rules !== undefined, 'a stock snapshot has rules that a product can have');
+  return rules;
 }
 
 function stateFields(state: OrderState): readonly [kind: number, detail: unknown] {

@@ -1,4 +1,4 @@
-import type { ProductRow, ReleaseReason, StockLine } from './port.ts';
+import type { ProductRow, ReleaseReason, SaleRules, StockLine } from './port.ts';
 import { TimeQueue } from './time-queue.ts';
 import type { Queued } from './time-queue.ts';
 
@@ -53,6 +53,7 @@ export interface Product extends InSnapshots {
   name: string;
   unitPrice: number;
   currency: string;
+  rules: SaleRules;
   onHand: number;
   /** Σ units of standing holds. */
   held: number;

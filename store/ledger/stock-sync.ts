@@ -2,6 +2,7 @@ import type { StockAnswer } from './answers.ts';
 import type { Command } from './commands.ts';
 import { limits } from './limits.ts';
 import { close } from './order-records.ts';
+import { rulesOf } from './stock-rules.ts';
 import { dropIfGone, productToChange } from './stock-state.ts';
 import type { StagedSync, StockState } from './stock-state.ts';
 
@@ -51,10 +52,12 @@ function applySync(state: StockState, at: number, whole: StagedSync): StockAnswe
 
   for (const row of whole.products) {
     const product = productToChange(state, row.sku);
+    const { sku, name, unitPrice, currency, onHand } = row;
+    const told = { sku, name, unitPrice, currency, onHand, rules: rulesOf(row), listed: true };
     if (product === undefined) {
       const { snapshotNumber } = state;
-      state.products.set(row.sku, { ...row, held: 0, sold: 0, listed: true, snapshotNumber });
-    } else Object.assign(product, row, { listed: true });
+      state.products.set(sku, { ...told, held: 0, sold: 0, snapshotNumber });
+    } else Object.assign(product, told);
   }
   for (const orderId of whole.applied) {
     const record = state.orders.get(orderId);

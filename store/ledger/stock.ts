@@ -239,6 +239,7 @@ function report(current: Exclude<OrderState, { kind: 'claimed' }>): HoldAnswer {
 }
 
 function level(product: Product): StockLevel {
-  const { sku, name, unitPrice, currency, onHand, sold, held } = product;
-  return { sku, name, unitPrice, currency, onHand, sold, held, available: availableUnits(product) };
+  const { sku, name, unitPrice, currency, rules, onHand, sold, held } = product;
+  const available = availableUnits(product);
+  return { sku, name, unitPrice, currency, ...rules, onHand, sold, held, available };
 }

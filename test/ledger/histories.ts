@@ -66,16 +66,22 @@ const sync: fc.Arbitrary<Extract<Command, { kind: 'stockSync' }>> = fc
       ),
     ),
     unitPrice: fc.integer({ min: 0, max: 9_999 }),
+    rules: fc.record(
+      { holdMs: fc.integer({ min: 1, max: 60 }), maxPerOrder: fc.integer({ min: 1, max: 9 }) },
+      { requiredKeys: [] },
+    ),
     applied: fc.subarray([...orderIds, 'never seen']),
   })
-  .map(({ takenAt, fates, unitPrice, applied }) => ({
+  .map(({ takenAt, fates, unitPrice, rules, applied }) => ({
     kind: 'stockSync',
     takenAt,
     part: 0,
     parts: 1,
     products: skus.flatMap((name, index) => {
       const onHand = fates[index];
-      return typeof onHand === 'number' ? [{ sku: name, name, unitPrice, currency: 'EUR', onHand }] : [];
+      if (typeof onHand !== 'number') return [];
+      // One product has them, so that a place in the list counts.
+      return [{ sku: name, name, unitPrice, currency: 'EUR', onHand, ...(index === 1 ? rules : {}) }];
     }),
     removed: skus.filter((_, index) => fates[index] === 'removed'),
     applied,

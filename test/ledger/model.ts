@@ -1,6 +1,6 @@
 import type { StockAnswer } from '../../store/ledger/answers.ts';
 import type { Command } from '../../store/ledger/commands.ts';
-import type { HoldAnswer, StockLevel, StockLine } from '../../store/ledger/port.ts';
+import type { HoldAnswer, ProductRow, StockLevel, StockLine } from '../../store/ledger/port.ts';
 
 /**
  * The ledger's rules written the slow and obvious way: every figure is computed anew from a list of orders, and
@@ -21,7 +21,7 @@ interface ModelOrder {
   datedAt: number;
 }
 
-type Row = Pick<StockLevel, 'sku' | 'name' | 'unitPrice' | 'currency'>;
+type Row = Omit<ProductRow, 'onHand'>;
 
 export class LedgerModel {
   orders: ModelOrder[] = [];
