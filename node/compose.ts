@@ -9,6 +9,7 @@ import {
   type StoreObserver,
 } from '../store/index.ts';
 import { ConfigError, type NodeConfig } from './config.ts';
+import { Drain } from './drain.ts';
 import { openFunctionHost } from './functions/host.ts';
 import type { ClusterView, Readiness } from './http/dependencies.ts';
 import { createHttpServer } from './http/server.ts';
@@ -36,7 +37,7 @@ const START_TIMEOUT_MS = 60_000;
 /** The store reads all its files before it believes them: about a second per GiB, more on a slow disk. */
 const STORE_START_TIMEOUT_MS = 15 * 60_000;
 const STOP_TIMEOUT_MS = 5_000;
-const DRAIN_TIMEOUT_MS = 8_000;
+const DRAIN_STEP_TIMEOUT_MS = 8_000;
 /** How long a starting node waits for what its peers have that it lacks; what is missing then comes while it serves. */
 const CATCH_UP_TIMEOUT_MS = 5_000;
 const FUNCTION_QUEUE_MAX = 10_000;
@@ -55,7 +56,7 @@ export async function startNode(
   );
   const settings: FunctionSettings = { capture: config.payments.capture, holdTtlMs: config.orders.holdForMs };
   const identity = await ownIdentity(config);
-  const state = { journalOpen: false, caughtUp: false, draining: false };
+  const state = { journalOpen: false, caughtUp: false };
   const metrics = createMetrics({ self });
 
   const sor = await lifecycle.start(
@@ -155,6 +156,17 @@ export async function startNode(
     },
   );
 
+  const drain = new Drain(
+    { delayMs: config.http.drainDelayMs, stepTimeoutMs: DRAIN_STEP_TIMEOUT_MS },
+    {
+      clock,
+      log,
+      refuseOrders: () => orders.drain(),
+      handOver: () => store.handOver(),
+      finishOrders: (timeoutMs) => driver.drain(timeoutMs),
+      stop: () => lifecycle.stop(),
+    },
+  );
   metrics.watch({
     openOrders: () => driver.active,
     journal: store.journal,
@@ -186,7 +198,7 @@ export async function startNode(
       cluster: () => clusterView(config, store),
       membership,
       readiness,
-      draining: () => state.draining,
+      draining: () => drain.isLeaving,
       metrics,
       environment,
     },
@@ -198,15 +210,11 @@ export async function startNode(
   );
   state.caughtUp = true;
 
-  let stopping: Promise<void> | undefined;
-  return {
-    httpUrl,
-    stop: () => (stopping ??= drainAndStop()),
-  };
+  return { httpUrl, stop: () => drain.leave() };
 
   function readiness(): Readiness {
     const reasons: string[] = [];
-    if (state.draining) reasons.push('the node is shutting down');
+    if (drain.isLeaving) reasons.push('the node is shutting down');
     if (!membership.list().members.some(({ id }) => id === self))
       reasons.push(
         'the node is no member of its cluster (NOT_A_MEMBER): it was taken out, or is not added yet',
@@ -224,15 +232,6 @@ export async function startNode(
   /** One payment budget for the cluster: each node takes its share, whoever is up. */
   function shareOf(members: number): number {
     return config.payments.requestsPerSecond / Math.max(1, members);
-  }
-
-  /** Orders under way come to their end, or to a point from which another node goes on. */
-  async function drainAndStop(): Promise<void> {
-    state.draining = true;
-    orders.drain();
-    await store.handOver();
-    await driver.drain(DRAIN_TIMEOUT_MS);
-    await lifecycle.stop();
   }
 }
 

@@ -44,6 +44,8 @@ export interface NodeConfig {
   readonly http: HostAndPort & {
     /** Addresses and networks of proxies that are believed when they say whom they speak for. */
     readonly trustProxy: readonly string[];
+    /** How long a node that was told to stop serves on as ever, while it says that it is not ready. */
+    readonly drainDelayMs: number;
     /** Of one client; absent when it is not limited. */
     readonly rateLimit?: { readonly perClient: number; readonly windowMs: number };
   };
@@ -244,12 +246,11 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
   };
 }
 
-function httpOf({ host, port, trustProxy, rateLimit }: ConfigDocument['http']): NodeConfig['http'] {
-  const { perClient, window } = rateLimit;
+function httpOf(http: ConfigDocument['http']): NodeConfig['http'] {
+  const { host, port, trustProxy, drainDelay } = http;
+  const { perClient, window } = http.rateLimit;
   return {
-    host,
-    port,
-    trustProxy,
+    ...{ host, port, trustProxy, drainDelayMs: drainDelay },
     ...(perClient === 0 ? {} : { rateLimit: { perClient, windowMs: window } }),
   };
 }

@@ -3,7 +3,7 @@ import type { Clock, Log } from '../store/environment.ts';
 /**
  * Starts parts in order and stops them in reverse, each within its time, each with a log line.
  *
- * Owns: which parts run. Does not own: what they are, or when to start and stop (compose.ts says that).
+ * Owns: which parts run. Does not own: what they are, or when to start and stop (compose.ts and drain.ts say that).
  *
  * L1  A part is stopped exactly once, and only after every part that was started later.
  * L2  When a part does not start, nothing stays running: the parts before it are stopped before `start` rejects,

@@ -70,7 +70,7 @@ export interface OrderFlowDependencies {
 export interface OrderFlow {
   readonly views: OrderViews;
   readonly driver: Driver;
-  readonly orders: OrderService & { drain(): void };
+  readonly orders: OrderService & { drain(): Promise<void> };
   readonly reconcilers: RunningReconcilers;
   readonly retention: Retention;
 }

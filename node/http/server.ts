@@ -65,10 +65,11 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   app.decorateRequest('traceparent', '');
   app.addHook('onRequest', (request, reply, done) => {
     trace(request, reply);
-    if (dependencies.draining()) void reply.header('connection', 'close');
     done();
   });
   app.addHook('onSend', async (request, reply) => {
+    // Looked at now: the node may have been told to leave while this request was waiting.
+    if (dependencies.draining()) void reply.header('connection', 'close');
     if (reply.statusCode === 413) await discardBody(request.raw);
   });
   app.addHook('onResponse', (request, reply, done) => {

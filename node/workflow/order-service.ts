@@ -65,7 +65,7 @@ const ARRIVAL_TIMEOUT_MS = 1_000;
 export function createOrderService(
   options: OrderServiceOptions,
   dependencies: OrderServiceDependencies,
-): OrderService & { drain(): void } {
+): OrderService & { drain(): Promise<void> } {
   const { environment, journal, ledger, views, log, driver, supervisor, membership, observer } = dependencies;
   const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
   const placing = new Map<
@@ -85,9 +85,10 @@ export function createOrderService(
     paymentChanged: (orderId) => {
       if (driver.isDriving(orderId)) driver.drive(orderId);
     },
-    drain: () => {
+    drain: async () => {
       draining = true;
       for (const release of waiting) release();
+      await Promise.allSettled([...placing.values()].map(({ registered }) => registered));
     },
   };
 

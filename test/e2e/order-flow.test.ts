@@ -195,5 +195,5 @@ describe.each(['after-reserve', 'immediate'] as const)('with capture %s', (captu
 });
 
 function asPurchase(order: Order, wish: Wish): Purchase {
-  return { key: '', wish, status: 201, order, ms: 0, answeredAt: 0, node: '', attempts: 1 };
+  return { key: '', wish, status: 201, order, ms: 0, answeredAt: 0, node: '', attempts: 1, unanswered: [] };
 }

@@ -170,6 +170,7 @@ export class SimNode {
           zone: 'sim',
           voter: true,
         })),
+        found: !this.#isWiped,
         ledger: {
           heartbeatMs: 100,
           electionTimeoutMs: simElectionTimeoutMs,
@@ -219,7 +220,7 @@ export class SimNode {
 
   /** As `compose.ts` stops a node: what is under way comes to a point from which others go on. */
   async #shutDown(life: Life, store: AssembledStore, flow: OrderFlow): Promise<void> {
-    flow.orders.drain();
+    await flow.orders.drain();
     await store.handOver();
     await flow.driver.drain(drainTimeoutMs);
     await life.lifecycle.stop();

@@ -328,7 +328,7 @@ describe('the order flow on three nodes', () => {
     const { service } = world.node('n1');
     const placed = service.place(world.order('k', { waitMs: 60_000 }));
     await world.clock.advance(1_000);
-    service.drain();
+    void service.drain();
     expect(await world.clock.resolve(placed, { withinMs: 100 })).toMatchObject({
       ok: true,
       value: { order: { id: orderIdOf('k'), state: 'registered' } },

@@ -31,6 +31,8 @@ export interface Purchase {
   /** The URL of the node that answered last. */
   readonly node: string;
   readonly attempts: number;
+  /** Why attempts had no answer, each: `ECONNREFUSED` where no node listens, `ECONNRESET`, `ABORT_ERR` when it took too long. */
+  readonly unanswered: readonly string[];
 }
 
 export interface BuyersOptions {
@@ -101,9 +103,13 @@ async function buy(
   const wish = options.wish(index);
   const key = randomUUID();
   const begun = performance.now();
+  const unanswered: string[] = [];
   for (let attempt = 1; ; attempt += 1) {
     const node = urls[(index + attempt - 1) % urls.length] ?? '';
-    const answer = await ask(client, node, key, wish, waitSeconds, buyer);
+    const answer = await ask(client, node, key, wish, waitSeconds, buyer).catch((error: unknown) => {
+      unanswered.push(String((error as { code?: unknown }).code));
+      return undefined;
+    });
     const answeredAt = performance.now();
     const worthAnotherTry = answer === undefined || answer.status === 503;
     if (!worthAnotherTry || attempt >= attemptsMax || answeredAt - begun > patienceMs) {
@@ -119,32 +125,29 @@ async function buy(
         answeredAt,
         node,
         attempts: attempt,
+        unanswered,
       };
     }
     await delay(Math.min(pauseMsMax, 25 * 2 ** Math.min(attempt, 5)));
   }
 }
 
-async function ask(
+function ask(
   client: JsonClient,
   node: string,
   key: string,
   wish: Wish,
   waitSeconds: number,
   buyer: number,
-): Promise<Answer | undefined> {
-  try {
-    return await client.ask('POST', `${node}/orders`, {
-      body: orderBody(wish, buyer),
-      headers: {
-        'idempotency-key': key,
-        ...(waitSeconds === 0 ? {} : { prefer: `wait=${String(waitSeconds)}` }),
-      },
-      timeoutMs: waitSeconds * 1_000 + 5_000,
-    });
-  } catch {
-    return undefined;
-  }
+): Promise<Answer> {
+  return client.ask('POST', `${node}/orders`, {
+    body: orderBody(wish, buyer),
+    headers: {
+      'idempotency-key': key,
+      ...(waitSeconds === 0 ? {} : { prefer: `wait=${String(waitSeconds)}` }),
+    },
+    timeoutMs: waitSeconds * 1_000 + 5_000,
+  });
 }
 
 export function orderBody({ lines, method = 'pm_card_visa' }: Wish, buyer = 0): Record<string, unknown> {
