@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 
-import { startSandbox } from '../../node/payments/sandbox/index.ts';
-import type { SandboxOptions, SandboxSummary } from '../../node/payments/sandbox/index.ts';
+import { Faults, startSandbox } from '../../node/payments/sandbox/index.ts';
+import type { FaultPlan, SandboxOptions, SandboxSummary } from '../../node/payments/sandbox/index.ts';
 import { createStripeProvider } from '../../node/payments/stripe-provider.ts';
 import type { StripeProvider, StripeProviderOptions } from '../../node/payments/stripe-provider.ts';
 import type { Clock } from '../../store/environment.ts';
@@ -18,21 +18,40 @@ export interface Shop {
 
 export const webhookSecret = 'whsec_test';
 
-export async function openSandbox(options: Partial<SandboxOptions> = {}): Promise<string> {
-  const sandbox = await startSandbox({ host: '127.0.0.1', port: 0, ...options });
+export async function openSandbox(options: Partial<SandboxOptions> = {}, faults?: Faults): Promise<string> {
+  const dependencies = faults === undefined ? {} : { faults };
+  const sandbox = await startSandbox({ host: '127.0.0.1', port: 0, ...options }, dependencies);
   onTestFinished(() => sandbox.close());
   return sandbox.url;
+}
+
+/** Spoils requests for as long as the test says so. */
+export class BadDays {
+  readonly faults = new Faults();
+  requests = 0;
+
+  begin(...rules: FaultPlan['rules']): void {
+    this.faults.put(0, { seed: 1, rules });
+  }
+
+  end(): void {
+    this.faults.clear();
+  }
 }
 
 export async function openShop(
   options: {
     readonly sandbox?: Partial<SandboxOptions>;
+    readonly days?: BadDays;
     readonly provider?: Partial<StripeProviderOptions>;
     /** Moves the provider's wall clock. */
     readonly wallSkewMs?: () => number;
   } = {},
 ): Promise<Shop> {
-  return openShopAt(await openSandbox(options.sandbox), options.provider, options.wallSkewMs);
+  const { days } = options;
+  const counting = days === undefined ? {} : { onRequest: () => (days.requests += 1) };
+  const url = await openSandbox({ ...counting, ...options.sandbox }, days?.faults);
+  return openShopAt(url, options.provider, options.wallSkewMs);
 }
 
 export function openShopAt(

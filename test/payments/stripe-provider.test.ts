@@ -1,21 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import type { Fault, FaultPlan } from '../../node/payments/sandbox/index.ts';
 import { eventually } from '../support/eventually.ts';
-import { asked, intentOf, openSandbox, openShop, openShopAt } from './harness.ts';
-
-/** Spoils requests for as long as the test says so. */
-function badDays(): { fault: Fault | undefined; readonly plan: FaultPlan; requests: number } {
-  const days: { fault: Fault | undefined; plan: FaultPlan; requests: number } = {
-    fault: undefined,
-    requests: 0,
-    plan: ({ path }) => {
-      if (path.startsWith('/v1/')) days.requests += 1;
-      return days.fault;
-    },
-  };
-  return days;
-}
+import { asked, BadDays, intentOf, openSandbox, openShop, openShopAt } from './harness.ts';
 
 describe('a payment', () => {
   test('after reserve: authorized, then captured', async () => {
@@ -131,42 +117,36 @@ describe('exactly one charge', () => {
   });
 
   test.for([
-    ['the connection broke before', { kind: 'hangUp', done: false }],
-    ['the connection broke after', { kind: 'hangUp', done: true }],
-    ['503', { kind: 'refuse', status: 503 }],
-    ['500, remembered', { kind: 'fail' }],
+    ['the connection broke before', { fault: 'dropRequest', probability: 1 }],
+    ['the connection broke after', { fault: 'dropReply', probability: 1 }],
+    ['503', { fault: 'serverErrorOnce', probability: 1, status: 503 }],
+    ['500, remembered', { fault: 'serverError', probability: 1, done: true }],
   ] as const)('after an unclear end: %s', async ([, fault]) => {
-    const days = badDays();
-    const { provider, payments } = await openShop({ sandbox: { faults: days.plan } });
-    days.fault = fault;
+    const days = new BadDays();
+    const { provider, payments } = await openShop({ days });
+    days.begin(fault);
     expect(await provider.pay(asked('o1', { capture: 'immediate' }))).toMatchObject({ kind: 'unknown' });
-    days.fault = undefined;
+    days.end();
     const paid = await provider.pay(asked('o1', { capture: 'immediate' }));
     expect(paid).toMatchObject({ kind: 'captured' });
     expect(await payments()).toMatchObject([{ intent: intentOf(paid), captured: 1_250 }]);
   });
 
   test('a broken connection is not asked twice behind our back', async () => {
-    const days = badDays();
-    const { provider } = await openShop({ sandbox: { faults: days.plan } });
-    days.fault = { kind: 'hangUp', done: true };
+    const days = new BadDays();
+    const { provider } = await openShop({ days });
+    days.begin({ fault: 'dropReply', probability: 1 });
     await provider.pay(asked('o1'));
     expect(days.requests).toBe(1);
   });
 
   test('a kept connection that had gone stale costs nothing: the call is sent on another', async () => {
-    const numbers: number[] = [];
-    const { provider, payments } = await openShop({
-      sandbox: {
-        faults: ({ number }) => {
-          numbers.push(number);
-          return number === 2 ? { kind: 'hangUp', done: false } : undefined;
-        },
-      },
-    });
+    const days = new BadDays();
+    days.begin({ fault: 'dropRequest', probability: 1, skip: 1, times: 1 });
+    const { provider, payments } = await openShop({ days });
     await provider.pay(asked('o1'));
     expect(await provider.pay(asked('o2'))).toMatchObject({ kind: 'authorized' });
-    expect(numbers).toEqual([1, 2, 3]);
+    expect(days.requests).toBe(3);
     expect(await payments()).toHaveLength(2);
   });
 
@@ -237,31 +217,31 @@ describe('a reversal', () => {
 
 describe('a provider in trouble', () => {
   test('says 429: postponed for as long as it says, and nothing is sent meanwhile', async () => {
-    const days = badDays();
-    const { provider } = await openShop({ sandbox: { faults: days.plan } });
-    days.fault = { kind: 'refuse', status: 429, retryAfterSeconds: 30 };
+    const days = new BadDays();
+    const { provider } = await openShop({ days });
+    days.begin({ fault: 'rateLimit', probability: 1, retryAfterSeconds: 30 });
     const postponed = { kind: 'postponed', reason: 'RATE_LIMITED', retryAfterMs: 30_000 };
     expect(await provider.pay(asked('o1'))).toEqual(postponed);
-    days.fault = undefined;
+    days.end();
     expect(await provider.pay(asked('o2'))).toMatchObject({ kind: 'postponed', reason: 'RATE_BUDGET' });
     expect(days.requests).toBe(1);
     expect(provider.breakerState).toBe('closed');
   });
 
   test('fails again and again: the circuit opens, and closes when it is well', async () => {
-    const days = badDays();
+    const days = new BadDays();
     const { provider } = await openShop({
-      sandbox: { faults: days.plan },
+      days,
       provider: { breaker: { callsMin: 5, openMs: 1_000 } },
     });
-    days.fault = { kind: 'refuse', status: 500 };
+    days.begin({ fault: 'serverErrorOnce', probability: 1, status: 500 });
     for (let call = 0; call < 5; call += 1) {
       expect(await provider.pay(asked(`o${call}`))).toMatchObject({ kind: 'unknown', reason: 'STATUS_500' });
     }
     expect(provider.breakerState).toBe('open');
     expect(await provider.pay(asked('o9'))).toMatchObject({ kind: 'postponed', reason: 'CIRCUIT_OPEN' });
     expect(days.requests).toBe(5);
-    days.fault = undefined;
+    days.end();
     await eventually(async () => (await provider.pay(asked('o9'))).kind === 'authorized', {
       withinMs: 15_000,
       what: 'the circuit closes',
@@ -294,12 +274,7 @@ describe('the door', () => {
   test('a rate budget is kept, whatever is asked', async () => {
     const times: number[] = [];
     const { provider } = await openShop({
-      sandbox: {
-        faults: () => {
-          times.push(performance.now());
-          return undefined;
-        },
-      },
+      sandbox: { onRequest: () => times.push(performance.now()) },
       provider: { requestsPerSecond: 100, maxWaitMs: 15_000 },
     });
     await Promise.all(Array.from({ length: 70 }, (_, order) => provider.pay(asked(`o${order}`))));

@@ -1,82 +1,120 @@
 import { createHash } from 'node:crypto';
 
+import { Agenda } from './agenda.ts';
+import { chargeCard, failAuthentication, settleCharge } from './charging.ts';
+import type { Charged, Charging } from './charging.ts';
 import { failures } from './failures.ts';
 import type { Failure } from './failures.ts';
+import { noMisfortunes } from './faults.ts';
+import type { Misfortunes } from './faults.ts';
 import { nested } from './form.ts';
 import type { Form } from './form.ts';
 import { amountRefunded } from './intent.ts';
-import type { Charge, Intent, IntentStatus, Refund } from './intent.ts';
+import type { Intent, IntentStatus, Refund, Settlement } from './intent.ts';
+import { amountMin, readCreation, unknownIn, wholeNumber } from './parameters.ts';
 import { behaviourOf } from './test-methods.ts';
 
 /**
  * Where the sandbox's money is: intents, charges and refunds, and the rules by which they change, which are
- * Stripe's. Pure: the same operations at the same times give the same ids and states, so the file keeps
- * operations and not states. Knows nothing of HTTP, idempotency keys or faults.
+ * Stripe's. Pure: the same operations at the same times, with the same misfortunes, give the same ids and states, so
+ * the file keeps operations and not states. Knows nothing of HTTP, idempotency keys or faults on the way.
  *
- *   B1  Money moves only along the arrows: confirm charges or authorizes, capture takes what was authorized,
- *       cancel lets it go, refund gives back what was captured. Everything else is refused and changes nothing.
- *   B2  Captured ≤ amount, refunded ≤ captured, per intent.
+ *   B1  Money moves only along the arrows: confirm and authenticate charge or authorize, capture takes what was
+ *       authorized, cancel and expiry let it go, refund gives back what was captured. Everything else is refused
+ *       and changes nothing.
+ *   B2  0 ≤ refunded ≤ captured ≤ amount, per intent, where a refund that failed is none.
+ *   B3  What was captured is never canceled, and what was canceled is never captured.
+ *   B4  What happens by itself happens at its time, before any operation that comes later: nobody can tell whether
+ *       somebody looked in between.
  */
 export type Operation =
   | { readonly kind: 'create'; readonly form: Form }
-  | { readonly kind: 'confirm' | 'capture' | 'cancel'; readonly intentId: string; readonly form: Form }
-  | { readonly kind: 'refund'; readonly form: Form };
+  | { readonly kind: 'refund'; readonly form: Form }
+  | {
+      readonly kind: 'confirm' | 'capture' | 'cancel' | 'authenticate';
+      readonly intentId: string;
+      readonly form: Form;
+    };
 
 export type Outcome =
   | { readonly kind: 'intent'; readonly intent: Intent }
   | { readonly kind: 'refund'; readonly refund: Refund }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
-/** What may be sent. Much of it means nothing here; a name that is not in the list is a mistake of the client. */
-const parameters = {
-  create:
-    /^(amount|currency|confirm|capture_method|payment_method|payment_method_types\[\d*\]|automatic_payment_methods\[(enabled|allow_redirects)\]|metadata\[[^\]]+\]|off_session|error_on_requires_action|description|customer|receipt_email|return_url|statement_descriptor(_suffix)?|expand\[\d*\])$/,
-  confirm:
-    /^(payment_method|capture_method|off_session|error_on_requires_action|return_url|receipt_email|expand\[\d*\])$/,
-  capture:
-    /^(amount_to_capture|metadata\[[^\]]+\]|statement_descriptor(_suffix)?|final_capture|expand\[\d*\])$/,
-  cancel: /^(cancellation_reason|expand\[\d*\])$/,
-  refund: /^(payment_intent|charge|amount|reason|metadata\[[^\]]+\]|expand\[\d*\])$/,
-} as const;
+/** Something that the shop may want to hear of: a payment or a refund as it has just become. */
+export interface Change {
+  /** ms. */
+  readonly at: number;
+  readonly what: 'created' | 'changed' | 'refunded' | 'refundChanged';
+  readonly intent: Intent;
+  readonly refund?: Refund;
+}
 
-const amountMin = 1;
-const amountMax = 99_999_999;
 const confirmable: readonly IntentStatus[] = [
   'requires_payment_method',
   'requires_confirmation',
   'requires_action',
 ];
 const cancellable: readonly IntentStatus[] = [...confirmable, 'requires_capture'];
+/** How long the test cards with slow refunds take. */
+const slowRefundMs = 5_000;
 
 export class Bank {
   readonly #seed: string;
+  readonly #onChange: (change: Change) => void;
   readonly #intents = new Map<string, Intent>();
   readonly #refunds = new Map<string, Refund>();
+  /** Ids, oldest first. */
+  readonly #intentOrder: string[] = [];
+  readonly #refundOrder: string[] = [];
   readonly #byOrder = new Map<string, string[]>();
+  readonly #agenda = new Agenda();
   #drawn = 0;
+  #now = 0;
 
-  constructor(seed: string) {
+  /** `onChange` hears of every change, after it is made; it must not call back. */
+  constructor(seed: string, onChange: (change: Change) => void = () => undefined) {
     this.#seed = seed;
+    this.#onChange = onChange;
   }
 
   /** `at` in ms. */
-  execute(at: number, operation: Operation): Outcome {
+  execute(at: number, operation: Operation, misfortunes: Misfortunes = noMisfortunes): Outcome {
+    this.settle(at);
     const { kind, form } = operation;
-    for (const name of form.keys()) {
-      if (!parameters[kind].test(name)) return failed(failures.unknownParameter(name));
-    }
-    if (kind === 'create') return this.#create(at, form);
-    if (kind === 'refund') return this.#refund(at, form);
+    const mistake = unknownIn(kind, form);
+    if (mistake !== undefined) return failed(mistake);
+    if (kind === 'create') return this.#create(form, misfortunes);
+    if (kind === 'refund') return this.#refund(form, misfortunes);
     const intent = this.#intents.get(operation.intentId);
     if (intent === undefined) return failed(failures.noSuchIntent(operation.intentId));
     switch (kind) {
       case 'confirm':
-        return this.#confirm(at, intent, form);
+        return this.#confirm(intent, form, misfortunes);
       case 'capture':
-        return this.#capture(intent, form);
+        return this.#capture(intent, form, misfortunes);
       case 'cancel':
-        return this.#cancel(at, intent);
+        return this.#cancel(intent, form);
+      case 'authenticate':
+        return this.#authenticate(intent, form, misfortunes);
     }
+  }
+
+  /** Lets happen what happens by itself, up to `at`. Time never falls: an earlier `at` is the last one again. */
+  settle(at: number): void {
+    for (;;) {
+      const next = this.#agenda.next();
+      if (next === undefined || next.dueAt > at) break;
+      this.#agenda.remove(next.id);
+      this.#now = Math.max(this.#now, next.dueAt);
+      this.#settleOne(next.id);
+    }
+    this.#now = Math.max(this.#now, at);
+  }
+
+  /** When something happens by itself, ms. */
+  nextChangeAt(): number | undefined {
+    return this.#agenda.next()?.dueAt;
   }
 
   intent(id: string): Intent | undefined {
@@ -92,97 +130,104 @@ export class Bank {
     return this.#intents.values();
   }
 
+  /** How many there are, and the one at a position from 0, oldest first. */
+  get intentCount(): number {
+    return this.#intentOrder.length;
+  }
+  intentAt(position: number): Intent {
+    return this.#intents.get(this.#intentOrder[position] ?? '') as Intent;
+  }
+  get refundCount(): number {
+    return this.#refundOrder.length;
+  }
+  refundAt(position: number): Refund {
+    return this.#refunds.get(this.#refundOrder[position] ?? '') as Refund;
+  }
+
   /** Intents whose metadata names this order, oldest first. */
   intentsOf(orderId: string): readonly Intent[] {
     return (this.#byOrder.get(orderId) ?? []).map((id) => this.#intents.get(id) as Intent);
   }
 
-  #create(at: number, form: Form): Outcome {
-    const amountText = form.get('amount');
-    const currency = form.get('currency');
-    const captureMethod = form.get('capture_method') ?? 'automatic_async';
-    if (amountText === undefined) return failed(failures.missing('amount'));
-    if (currency === undefined) return failed(failures.missing('currency'));
-    const amount = wholeNumber(amountText);
-    if (amount === undefined) return failed(failures.invalidParameter('amount', amountText));
-    if (amount < amountMin) return failed(failures.amountTooSmall());
-    if (amount > amountMax) return failed(failures.amountTooLarge());
-    if (!/^[a-z]{3}$/.test(currency)) return failed(failures.invalidParameter('currency', currency));
-    if (!isCaptureMethod(captureMethod)) {
-      return failed(failures.invalidParameter('capture_method', captureMethod));
-    }
-    const method = form.get('payment_method');
-    if (method !== undefined && behaviourOf(method) === undefined)
-      return failed(failures.noSuchMethod(method));
-    const confirmed = form.get('confirm') === 'true';
-    if (confirmed && method === undefined) return failed(failures.missing('payment_method'));
-
+  #create(form: Form, misfortunes: Misfortunes): Outcome {
+    const creation = readCreation(form);
+    if ('status' in creation) return failed(creation);
+    const { amount, currency, captureMethod, method, confirmed } = creation;
     const intent: Intent = {
       id: this.#draw('pi'),
-      created: seconds(at),
+      position: this.#intentOrder.length,
+      created: this.#seconds(),
       amount,
       currency,
       captureMethod,
       status: method === undefined ? 'requires_payment_method' : 'requires_confirmation',
       method,
       metadata: nested(form, 'metadata'),
+      returnUrl: form.get('return_url'),
       charge: undefined,
       lastError: undefined,
       canceledAt: undefined,
+      cancellationReason: undefined,
+      settlesTo: undefined,
     };
+    this.#intentOrder.push(intent.id);
     const orderId = intent.metadata['order_id'];
     if (orderId !== undefined) {
       const ids = this.#byOrder.get(orderId);
       if (ids === undefined) this.#byOrder.set(orderId, [intent.id]);
       else ids.push(intent.id);
     }
-    return confirmed ? this.#attempt(at, intent, form) : this.#keep(intent);
+    const created = this.#keep(intent, 'created');
+    return confirmed ? this.#charge(intent, customerIn(form), 'create', misfortunes) : created;
   }
 
-  #confirm(at: number, intent: Intent, form: Form): Outcome {
+  #confirm(intent: Intent, form: Form, misfortunes: Misfortunes): Outcome {
     if (!confirmable.includes(intent.status)) {
       return failed(failures.unexpectedState('confirmed', intent, confirmable));
     }
     const method = form.get('payment_method') ?? intent.method;
     if (method === undefined) return failed(failures.missing('payment_method'));
-    return this.#attempt(at, { ...intent, method }, form);
+    if (behaviourOf(method) === undefined) return failed(failures.noSuchMethod(method));
+    const returnUrl = form.get('return_url') ?? intent.returnUrl;
+    return this.#charge({ ...intent, method, returnUrl }, customerIn(form), 'confirm', misfortunes);
   }
 
-  /** Charges the intent's payment method, or authorizes the charge. */
-  #attempt(at: number, intent: Intent, form: Form): Outcome {
-    const behaviour = behaviourOf(intent.method ?? '');
-    if (behaviour === undefined) return failed(failures.noSuchMethod(intent.method ?? ''));
-    if (behaviour.kind === 'succeeds') {
-      const captured = intent.captureMethod !== 'manual';
-      return this.#keep({
-        ...intent,
-        status: captured ? 'succeeded' : 'requires_capture',
-        charge: this.#charge(at, 'succeeded', captured ? intent.amount : 0),
-        lastError: undefined,
-      });
+  /** What the customer did on the bank's page. */
+  #authenticate(intent: Intent, form: Form, misfortunes: Misfortunes): Outcome {
+    const outcome = form.get('outcome');
+    if (outcome !== 'succeeded' && outcome !== 'failed') {
+      return failed(failures.invalidParameter('outcome', outcome ?? ''));
     }
-    const customerAway =
-      form.get('off_session') === 'true' || form.get('error_on_requires_action') === 'true';
-    if (behaviour.kind === 'needsAuthentication' && !customerAway) {
-      return this.#keep({ ...intent, status: 'requires_action' });
+    if (intent.status !== 'requires_action') {
+      return failed(failures.unexpectedState('authenticated', intent, ['requires_action']));
     }
-    const { code, declineCode } =
-      behaviour.kind === 'declines'
-        ? behaviour
-        : { code: 'authentication_required', declineCode: 'authentication_required' };
-    const declined: Intent = {
-      ...intent,
-      status: 'requires_payment_method',
-      // A declined method is detached: the next attempt must name one.
-      method: undefined,
-      charge: this.#charge(at, 'failed', 0),
-      lastError: { code, declineCode },
-    };
-    this.#keep(declined);
-    return failed(failures.declined(declined, code, declineCode));
+    if (outcome === 'failed') return this.#keep(failAuthentication(intent));
+    return this.#charge(intent, 'authenticated', 'confirm', misfortunes);
   }
 
-  #capture(intent: Intent, form: Form): Outcome {
+  #charge(
+    intent: Intent,
+    customer: Charging['customer'],
+    route: Charging['route'],
+    misfortunes: Misfortunes,
+  ): Outcome {
+    const charged = chargeCard(intent, {
+      at: this.#seconds(),
+      drawChargeId: () => this.#draw('ch'),
+      customer,
+      route,
+      misfortunes,
+    });
+    return this.#keepCharged(charged);
+  }
+
+  #keepCharged({ intent, failure, changesAfterMs }: Charged): Outcome {
+    const kept = this.#keep(intent);
+    if (changesAfterMs !== undefined) this.#agenda.set(this.#now, intent.id, changesAfterMs);
+    return failure === undefined ? kept : failed(failure);
+  }
+
+  #capture(intent: Intent, form: Form, misfortunes: Misfortunes): Outcome {
     if (intent.status !== 'requires_capture' || intent.charge === undefined) {
       return failed(failures.unexpectedState('captured', intent, ['requires_capture']));
     }
@@ -192,21 +237,24 @@ export class Bank {
       return failed(failures.invalidParameter('amount_to_capture', asked ?? ''));
     }
     if (amountCaptured > intent.amount) return failed(failures.captureTooLarge());
-    return this.#keep({
-      ...intent,
-      status: 'succeeded',
-      charge: { ...intent.charge, captured: true, amountCaptured },
-    });
+    if (misfortunes.strike('captureFails', 'capture') !== undefined) {
+      const expired = this.#expired(intent);
+      this.#keep(expired);
+      return failed(failures.authorizationExpired(expired));
+    }
+    const charge = { ...intent.charge, captured: true, amountCaptured };
+    return this.#keep({ ...intent, status: 'succeeded', charge });
   }
 
-  #cancel(at: number, intent: Intent): Outcome {
+  #cancel(intent: Intent, form: Form): Outcome {
     if (!cancellable.includes(intent.status)) {
       return failed(failures.unexpectedState('canceled', intent, cancellable));
     }
-    return this.#keep({ ...intent, status: 'canceled', canceledAt: seconds(at) });
+    const cancellationReason = form.get('cancellation_reason');
+    return this.#keep({ ...intent, status: 'canceled', canceledAt: this.#seconds(), cancellationReason });
   }
 
-  #refund(at: number, form: Form): Outcome {
+  #refund(form: Form, misfortunes: Misfortunes): Outcome {
     const intentId = form.get('payment_intent');
     if (intentId === undefined) return failed(failures.missing('payment_intent'));
     const intent = this.#intents.get(intentId);
@@ -221,28 +269,71 @@ export class Bank {
       return failed(failures.invalidParameter('amount', asked ?? ''));
     }
     if (amount > left) return failed(failures.refundTooLarge());
+    const { status, settlesTo, afterMs } = courseOfRefund(intent, misfortunes);
     const refund: Refund = {
       id: this.#draw('re'),
-      created: seconds(at),
+      position: this.#refundOrder.length,
+      created: this.#seconds(),
       amount,
       currency: intent.currency,
+      status,
+      settlesTo,
       intentId,
       chargeId: charge.id,
       metadata: nested(form, 'metadata'),
     };
-    this.#refunds.set(refund.id, refund);
-    this.#keep({ ...intent, charge: { ...charge, refunds: [...charge.refunds, refund] } });
+    this.#refundOrder.push(refund.id);
+    if (settlesTo !== undefined) this.#agenda.set(this.#now, refund.id, afterMs);
+    this.#keepRefund(
+      { ...intent, charge: { ...charge, refunds: [...charge.refunds, refund] } },
+      refund,
+      'refunded',
+    );
     return { kind: 'refund', refund };
   }
 
-  #charge(at: number, status: Charge['status'], amountCaptured: number): Charge {
-    const captured = amountCaptured > 0;
-    return { id: this.#draw('ch'), created: seconds(at), status, captured, amountCaptured, refunds: [] };
+  #settleOne(id: string): void {
+    const intent = this.#intents.get(id);
+    if (intent === undefined) {
+      this.#settleRefund(this.#refunds.get(id) as Refund);
+    } else if (intent.status === 'processing' && intent.charge !== undefined) {
+      this.#keepCharged(settleCharge(intent, intent.charge, intent.settlesTo ?? 'succeeded'));
+    } else {
+      this.#keep(this.#expired(intent));
+    }
   }
 
-  #keep(intent: Intent): Outcome {
+  #settleRefund(pending: Refund): void {
+    const refund: Refund = { ...pending, status: pending.settlesTo ?? 'succeeded', settlesTo: undefined };
+    const intent = this.#intents.get(refund.intentId) as Intent;
+    const charge = intent.charge && {
+      ...intent.charge,
+      refunds: intent.charge.refunds.map((one) => (one.id === refund.id ? refund : one)),
+    };
+    this.#keepRefund({ ...intent, charge }, refund, 'refundChanged');
+  }
+
+  #expired(intent: Intent): Intent {
+    return { ...intent, status: 'canceled', canceledAt: this.#seconds(), cancellationReason: 'automatic' };
+  }
+
+  #keep(intent: Intent, what: Change['what'] = 'changed'): Outcome {
     this.#intents.set(intent.id, intent);
+    // Only what waits for something has a time at which it changes by itself.
+    if (intent.status !== 'processing' && intent.status !== 'requires_capture')
+      this.#agenda.remove(intent.id);
+    this.#onChange({ at: this.#now, what, intent });
     return { kind: 'intent', intent };
+  }
+
+  #keepRefund(intent: Intent, refund: Refund, what: Change['what']): void {
+    this.#refunds.set(refund.id, refund);
+    this.#intents.set(intent.id, intent);
+    this.#onChange({ at: this.#now, what, intent, refund });
+  }
+
+  #seconds(): number {
+    return Math.floor(this.#now / 1_000);
   }
 
   /** The n-th id of this seed: looks random, comes again when the operations are repeated. */
@@ -253,18 +344,38 @@ export class Bank {
   }
 }
 
+/** What becomes of a refund, now and later. */
+function courseOfRefund(
+  intent: Intent,
+  misfortunes: Misfortunes,
+): {
+  readonly status: Refund['status'];
+  readonly settlesTo: Settlement | undefined;
+  readonly afterMs: number;
+} {
+  const pending = misfortunes.strike('refundPending', 'refund');
+  if (pending !== undefined) {
+    return { status: 'pending', settlesTo: pending.then, afterMs: pending.settlesAfterMs };
+  }
+  const fails = misfortunes.strike('refundFails', 'refund');
+  if (fails?.afterMs === 0) return { status: 'failed', settlesTo: undefined, afterMs: 0 };
+  if (fails !== undefined) return { status: 'succeeded', settlesTo: 'failed', afterMs: fails.afterMs };
+  const behaviour = behaviourOf(intent.method ?? '');
+  switch (behaviour?.kind === 'succeeds' ? behaviour.refund : undefined) {
+    case 'pendsThenSucceeds':
+      return { status: 'pending', settlesTo: 'succeeded', afterMs: slowRefundMs };
+    case 'seemsToSucceedThenFails':
+      return { status: 'succeeded', settlesTo: 'failed', afterMs: slowRefundMs };
+    case undefined:
+      return { status: 'succeeded', settlesTo: undefined, afterMs: 0 };
+  }
+}
+
+function customerIn(form: Form): Charging['customer'] {
+  const isAway = form.get('off_session') === 'true' || form.get('error_on_requires_action') === 'true';
+  return isAway ? 'away' : 'present';
+}
+
 function failed(failure: Failure): Outcome {
   return { kind: 'failed', failure };
-}
-
-function wholeNumber(text: string): number | undefined {
-  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-function seconds(at: number): number {
-  return Math.floor(at / 1_000);
-}
-
-function isCaptureMethod(text: string): text is Intent['captureMethod'] {
-  return text === 'automatic' || text === 'automatic_async' || text === 'manual';
 }

@@ -1,4 +1,4 @@
-import type { Intent } from './intent.ts';
+import type { Intent, PaymentError } from './intent.ts';
 
 /** A refusal in Stripe's terms. `errors.type` decides which class the client raises. */
 export interface Failure {
@@ -67,16 +67,22 @@ export const failures = {
     started: true,
   }),
 
-  declined: (intent: Intent, code: string, declineCode: string): Failure => ({
+  declined: (intent: Intent, { code, declineCode }: PaymentError): Failure => ({
     status: 402,
     type: 'card_error',
     message:
       code === 'authentication_required' ? 'The payment needs authentication.' : 'Your card was declined.',
     code,
-    declineCode,
+    ...(declineCode === undefined ? {} : { declineCode }),
     intent,
     started: true,
   }),
+  authorizationExpired: (intent: Intent): Failure =>
+    invalid('The charge cannot be captured as its authorization has expired.', {
+      code: 'capture_charge_authorization_expired',
+      intent,
+      started: true,
+    }),
   unexpectedState: (verb: string, intent: Intent, allowed: readonly string[]): Failure => {
     const already = verb === 'captured' && intent.charge?.captured === true;
     const message = already

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /**
  * Form-encoded parameters, the way Stripe takes them: nested names stay flat, as `metadata[order_id]`.
  * Names appear once each; of a repeated one the last wins.
@@ -18,7 +20,11 @@ export function nested(form: Form, name: string): Readonly<Record<string, string
   return Object.fromEntries(members);
 }
 
-/** What two requests must agree on to be the same request. The order of parameters is not part of it. */
+/**
+ * What two requests must agree on to be the same request. The order of parameters is not part of it. A digest:
+ * one is kept for every key.
+ */
 export function fingerprintOf(form: Form): string {
-  return JSON.stringify([...form].sort(([left], [right]) => (left < right ? -1 : 1)));
+  const sorted = JSON.stringify([...form].sort(([left], [right]) => (left < right ? -1 : 1)));
+  return createHash('sha256').update(sorted).digest('base64url');
 }

@@ -21,7 +21,7 @@ export type Verdict =
 
 export class IdempotencyKeys {
   readonly #keptForMs: number;
-  /** Oldest first: a key is only ever set once within its time. */
+  /** Oldest first. */
   readonly #remembered = new Map<string, Remembered>();
   readonly #inProgress = new Set<string>();
 
@@ -38,6 +38,17 @@ export class IdempotencyKeys {
     return same ? { kind: 'replayed', remembered } : { kind: 'reused' };
   }
 
+  /** Ms since `key` was first used; undefined when it is not remembered. */
+  ageOf(at: number, key: string): number | undefined {
+    const remembered = this.#remembered.get(key);
+    return remembered && at - remembered.at;
+  }
+
+  /** As Stripe may, once a key is old. */
+  forget(key: string): void {
+    this.#remembered.delete(key);
+  }
+
   begin(key: string): void {
     this.#inProgress.add(key);
   }
@@ -50,6 +61,8 @@ export class IdempotencyKeys {
     this.#forget(remembered.at);
     const { outcome } = remembered;
     if (outcome.kind === 'failed' && !outcome.failure.started) return;
+    // A key that is used again after it was forgotten is a young one: it goes to the end of the line.
+    this.#remembered.delete(key);
     this.#remembered.set(key, remembered);
   }
 

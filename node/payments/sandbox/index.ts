@@ -1,14 +1,15 @@
-import { Bank } from './bank.ts';
-import { Desk } from './desk.ts';
-import { noFaults } from './faults.ts';
-import type { FaultPlan } from './faults.ts';
-import { IdempotencyKeys } from './idempotency.ts';
+import type { FaultPlan } from './fault-plan.ts';
+import { Faults } from './faults.ts';
 import { forgetful, openOperationLog } from './operation-log.ts';
+import { openPlanFile } from './plan-file.ts';
 import { createServer } from './server.ts';
+import { StripeDouble } from './stripe-double.ts';
+import { Ticker } from './ticker.ts';
 
 /**
  * A payment provider for development and tests: a local HTTP server that speaks the part of Stripe's API that
- * the Stripe client uses, so that the client's real code runs against it. It moves no money. Any API key will do.
+ * the Stripe client uses, so that the client's real code runs against it, and that behaves as badly as it is asked
+ * to. It moves no money. Any API key will do.
  */
 export interface SandboxOptions {
   readonly host: string;
@@ -16,13 +17,18 @@ export interface SandboxOptions {
   readonly port: number;
   /** Ids are drawn from it. A data directory keeps the seed it began with. */
   readonly seed?: string;
-  /** Where requests are kept, so that a restart forgets nothing. Without it, they are forgotten. */
+  /** Where requests and the fault plan are kept, so that a restart forgets nothing. Without it, they are forgotten. */
   readonly dataDirectory?: string;
+  /** Where a customer's browser finds this server, when that is not where it listens. */
+  readonly publicUrl?: string;
   /** How late `pm_card_slow` is answered. */
   readonly slowAnswerMs?: number;
   /** How long an idempotency key is remembered. */
   readonly keysKeptForMs?: number;
-  readonly faults?: FaultPlan;
+  /** In force from the start, and in the place of the one that was kept. */
+  readonly plan?: FaultPlan;
+  /** Told of each request to the API as it arrives. */
+  readonly onRequest?: (request: { readonly method: string; readonly path: string }) => void;
   /** Wall-clock time, ms. */
   readonly now?: () => number;
 }
@@ -34,37 +40,67 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-export type { Fault, FaultPlan, SandboxRequest } from './faults.ts';
+export { FaultPlanError, noFaults, parseFaultPlan } from './fault-plan.ts';
+export type { FaultName, FaultPlan, Route, Rule } from './fault-plan.ts';
+export { Faults } from './faults.ts';
+export type { FaultReport } from './faults.ts';
+export { hostilePlan } from './hostile-plan.ts';
 export type { SandboxSummary } from './summary.ts';
 
-const dayMs = 24 * 3_600_000;
-
-export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
-  const { dataDirectory, seed: askedSeed = 'sandbox' } = options;
+export async function startSandbox(
+  options: SandboxOptions,
+  dependencies: {
+    /** To look at and change from outside while it runs. */
+    readonly faults?: Faults;
+  } = {},
+): Promise<Sandbox> {
+  const { dataDirectory, seed: askedSeed = 'sandbox', now = () => Date.now() } = options;
   const opened =
     dataDirectory === undefined
       ? { log: forgetful, seed: askedSeed, requests: [] }
       : await openOperationLog(dataDirectory, askedSeed);
-  const bank = new Bank(opened.seed);
-  const keys = new IdempotencyKeys({ keptForMs: options.keysKeptForMs ?? dayMs });
-  const desk = new Desk({ bank, keys, log: opened.log });
-  for (const request of opened.requests) desk.replay(request);
+  const planFile = await openPlanFile(dataDirectory);
+  const faults = dependencies.faults ?? new Faults();
+  const plan = options.plan ?? planFile.kept;
+  if (options.plan !== undefined) await planFile.keep(options.plan);
 
+  let url = '';
+  const { slowAnswerMs, keysKeptForMs, publicUrl } = options;
+  const double = new StripeDouble(
+    {
+      seed: opened.seed,
+      origin: () => publicUrl ?? url,
+      ...(slowAnswerMs === undefined ? {} : { slowAnswerMs }),
+      ...(keysKeptForMs === undefined ? {} : { keysKeptForMs }),
+    },
+    { faults },
+  );
+  double.replay(opened.requests);
+  if (plan !== undefined) faults.put(now(), plan);
+
+  const ticker = new Ticker({
+    now,
+    settle: (at) => double.settle(at),
+    nextAt: () => double.bank.nextChangeAt(),
+  });
   const closing = new AbortController();
   const server = createServer({
-    bank,
-    desk,
-    faults: options.faults ?? noFaults,
-    now: options.now ?? (() => Date.now()),
-    slowAnswerMs: options.slowAnswerMs ?? 2_000,
+    double,
+    log: opened.log,
+    keepPlan: (put) => planFile.keep(put),
+    onActivity: () => ticker.look(),
+    onRequest: options.onRequest ?? (() => undefined),
+    now,
     closing: closing.signal,
   });
   try {
-    const url = await server.listen({ host: options.host, port: options.port });
+    url = await server.listen({ host: options.host, port: options.port });
+    ticker.look();
     return {
       url,
       close: async () => {
         closing.abort();
+        ticker.stop();
         await server.close();
         await opened.log.close();
       },

@@ -2,6 +2,8 @@ import { mkdir, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import type { Strike } from './faults.ts';
+
 /**
  * The sandbox's memory across restarts: one line of JSON per executed request, appended before it is answered.
  * Lines gather while a write is on its way. Survives the process, not the machine: nobody's money is in here.
@@ -13,8 +15,10 @@ export interface LoggedRequest {
   readonly body: string;
   readonly key?: string;
   readonly requestId: string;
-  /** The answer was an outage, though the request was carried out. */
-  readonly outage?: true;
+  /** Answered, and remembered, as an outage: after doing what was asked, or instead. */
+  readonly outage?: 'done' | 'undone';
+  /** What struck while it was carried out, and would again. */
+  readonly struck?: readonly Strike[];
 }
 
 export interface OperationLog {
@@ -22,6 +26,8 @@ export interface OperationLog {
   append(request: LoggedRequest): Promise<void>;
   close(): Promise<void>;
 }
+
+const version = 2;
 
 /** Opens or creates the log under `directory` and gives what it holds. The seed of the first opening stands. */
 export async function openOperationLog(
@@ -41,11 +47,13 @@ export async function openOperationLog(
   if (whole.length < content.length) await file.truncate(Buffer.byteLength(whole));
   const [header, ...lines] = whole.split('\n').filter((line) => line !== '');
   if (header === undefined) {
-    await file.appendFile(`${JSON.stringify({ version: 1, seed })}\n`);
+    await file.appendFile(`${JSON.stringify({ version, seed })}\n`);
     return { log: new FileLog(file), seed, requests: [] };
   }
-  const { version, seed: kept } = JSON.parse(header) as { version: number; seed: string };
-  if (version !== 1) throw new Error(`${path} was written by another version of the sandbox`);
+  const { version: written, seed: kept } = JSON.parse(header) as { version: number; seed: string };
+  // What version 1 could say means the same in version 2.
+  if (written !== 1 && written !== version)
+    throw new Error(`${path} was written by another version of the sandbox`);
   const requests = lines.map((line) => JSON.parse(line) as LoggedRequest);
   return { log: new FileLog(file), seed: kept, requests };
 }

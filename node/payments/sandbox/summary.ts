@@ -1,5 +1,5 @@
 import type { Bank } from './bank.ts';
-import { amountRefunded } from './intent.ts';
+import { amountPending, amountRefunded } from './intent.ts';
 import type { IntentStatus } from './intent.ts';
 
 /** What a test asks the bank at the end: is every order charged as often, and as much, as it should be? */
@@ -28,7 +28,10 @@ export interface PaymentRow {
   readonly amount: number;
   readonly currency: string;
   readonly captured: number;
+  /** Given back, or on its way; what failed is not in it. */
   readonly refunded: number;
+  /** The part of it that may still fail. */
+  readonly refundPending: number;
 }
 
 export function summarize(
@@ -55,6 +58,7 @@ export function summarize(
       currency: intent.currency,
       captured: intent.charge?.amountCaptured ?? 0,
       refunded: amountRefunded(intent.charge),
+      refundPending: amountPending(intent.charge),
     };
     if (intent.status === 'requires_capture') add(authorized, intent.currency, intent.amount);
     if (row.captured > 0) add(captured, intent.currency, row.captured);
