@@ -9,7 +9,7 @@ import type { Wish } from '../support/buyers.ts';
 import type { Cluster, NodeName } from '../support/cluster.ts';
 import { JsonClient } from '../support/http.ts';
 import { methods } from '../support/sandbox-books.ts';
-import type { Exchange, History, OrderExchange, PurchaseRecord, SeenOrder } from './history.ts';
+import type { Exchange, History, OrderExchange, PurchaseRecord, SeenOrder } from '../support/history.ts';
 
 /**
  * The customers of a shop that is being broken: buyers in a closed loop, who keep to one node while it answers,

@@ -1,5 +1,5 @@
 import type { Strike } from './faults.ts';
-import type { History } from './history.ts';
+import type { History } from '../support/history.ts';
 import { percentile } from '../support/buyers.ts';
 
 /** How long customers went without, fault by fault. Pure. */

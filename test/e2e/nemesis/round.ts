@@ -3,13 +3,13 @@ import { integerBetween, seededRandom } from '../../support/random.ts';
 import { plenty } from '../support/catalog.ts';
 import type { TestProduct } from '../support/catalog.ts';
 import type { Cluster } from '../support/cluster.ts';
-import { finalCheckers, lastingCheckers, violationsOf } from './checkers.ts';
-import type { Evidence } from './checkers.ts';
+import { finalCheckers, lastingCheckers, violationsOf } from '../support/checkers.ts';
+import type { Evidence } from '../support/checkers.ts';
 import { Clients } from './clients.ts';
-import { collectEvidence } from './evidence.ts';
+import { collectEvidence } from '../support/evidence.ts';
 import { World } from './faults.ts';
 import type { Fault, Strike } from './faults.ts';
-import { History } from './history.ts';
+import { History } from '../support/history.ts';
 
 /**
  * One round: customers buy, faults strike one after the other, all is mended; then the cluster has time to tell one

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { seededRandom } from '../../support/random.ts';
 import { faults } from './faults.ts';
 import type { Strike } from './faults.ts';
-import { History } from './history.ts';
+import { History } from '../support/history.ts';
 import { recoveriesOf } from './recovery.ts';
 import { rounds } from './schedule.ts';
 

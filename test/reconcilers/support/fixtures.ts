@@ -7,7 +7,7 @@ import type { OutcomeRecord } from '../../../node/ports/system-of-record.ts';
 import { startEmbeddedSystemOfRecord } from '../../../node/reconcilers/embedded.ts';
 import type { Clock } from '../../../store/environment.ts';
 import { testEnvironment } from '../../support/environment.ts';
-import { startPostgresServer } from './postgres-server.ts';
+import { PostgresServer } from '../../support/postgres-server.ts';
 
 export interface Database {
   readonly url: string;
@@ -16,7 +16,7 @@ export interface Database {
 
 /** Everything that the adapter promises must hold on both. */
 export const databases: readonly { readonly name: string; readonly start: () => Promise<Database> }[] = [
-  { name: 'PostgreSQL', start: startPostgresServer },
+  { name: 'PostgreSQL', start: () => PostgresServer.start() },
   { name: 'PGlite', start: startPGlite },
 ];
 
@@ -69,6 +69,20 @@ export async function emptyDatabase(url: string): Promise<void> {
 export async function onHand(url: string): Promise<Readonly<Record<string, number>>> {
   const rows = await sql<{ sku: string; on_hand: number }>(url, 'SELECT sku, on_hand FROM inventory');
   return Object.fromEntries(rows.map((row) => [row.sku, row.on_hand]));
+}
+
+/** opening + restocked + adjusted − on hand − applied sales, of each SKU for which that is not 0. */
+export async function unexplained(url: string): Promise<Readonly<Record<string, number>>> {
+  const rows = await sql<{ sku: string; units: number }>(
+    url,
+    `SELECT sku, sum(units)::integer AS units
+       FROM (SELECT sku, delta AS units FROM inventory_adjustments
+             UNION ALL SELECT sku, -on_hand FROM inventory
+             UNION ALL SELECT sku, -quantity FROM order_lines JOIN orders USING (order_id, revision)
+                        WHERE outcome = 'fulfilled') AS counted
+      GROUP BY sku HAVING sum(units) <> 0`,
+  );
+  return Object.fromEntries(rows.map((row) => [row.sku, row.units]));
 }
 
 export function product(sku: string, units: number, unitPrice = 500) {

@@ -1,7 +1,7 @@
 import type { Order, OrderLine } from '../../../node/orders/order.ts';
 import type { StockLevel } from '../../../store/ledger/port.ts';
-import type { Wish } from '../support/buyers.ts';
-import type { NodeName } from '../support/cluster.ts';
+import type { Wish } from './buyers.ts';
+import type { NodeName } from './cluster.ts';
 
 /**
  * What was asked of the cluster and what it said, as its customers saw it. One process writes it down, so all its

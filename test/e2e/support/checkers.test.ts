@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { orderIdOf } from '../../../node/orders/identity.ts';
 import type { Order } from '../../../node/orders/order.ts';
 import type { StockLevel } from '../../../store/ledger/port.ts';
-import type { NodeName } from '../support/cluster.ts';
+import type { NodeName } from './cluster.ts';
 import { finalCheckers, lastingCheckers, violationsOf } from './checkers.ts';
 import type { Evidence } from './checkers.ts';
 import { History } from './history.ts';

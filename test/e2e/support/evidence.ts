@@ -1,6 +1,6 @@
 import type { Order } from '../../../node/orders/order.ts';
 import type { StockLevel } from '../../../store/ledger/port.ts';
-import type { Cluster, NodeName } from '../support/cluster.ts';
+import type { Cluster, NodeName } from './cluster.ts';
 import type { Evidence } from './checkers.ts';
 
 /** Reads everything that can be read from outside: each node, the payment provider, the shop's database. */

@@ -1,15 +1,10 @@
 import type { Order } from '../../../node/orders/order.ts';
 import type { StockLevel } from '../../../store/ledger/port.ts';
-import type { TestProduct } from '../support/catalog.ts';
-import type { NodeName } from '../support/cluster.ts';
-import {
-  moneyDiscrepancies,
-  recordDiscrepancies,
-  stockDiscrepancies,
-  unitsSold,
-} from '../support/discrepancies.ts';
-import type { ShopRecords } from '../support/discrepancies.ts';
-import type { OrderStatement } from '../support/sandbox-books.ts';
+import type { TestProduct } from './catalog.ts';
+import type { NodeName } from './cluster.ts';
+import { moneyDiscrepancies, recordDiscrepancies, stockDiscrepancies, unitsSold } from './discrepancies.ts';
+import type { ShopRecords } from './discrepancies.ts';
+import type { OrderStatement } from './sandbox-books.ts';
 import { sightings } from './history.ts';
 import type { History, StockRead } from './history.ts';
 
