@@ -9,6 +9,8 @@ import { JournalError, type Entry, type Journal } from '../../store/journal/port
  * H1  An order whose row is damaged gets all its events back at once, or none yet.
  * H2  Damage that may have hit a key is answered by a check of the whole table: a row under a wrong key is also one
  *     that is missing under its own, and nothing else would notice.
+ *     What was found damaged stays until all that the check found is derived again and written: a process that dies
+ *     before leaves the damage to the next one, which would notice nothing else.
  * H3  One reading at a time, page by page; whoever needs one meanwhile waits for the next.
  */
 export interface HealingDependencies {
@@ -17,7 +19,7 @@ export interface HealingDependencies {
   readonly decode: (entry: Entry) => RecordedEvent;
   /** Looks at a page of events for orders that the table does not have as it should. */
   readonly check: (events: readonly RecordedEvent[]) => Promise<void>;
-  /** A check has been through the whole journal. */
+  /** A check has been through the whole journal, and what it found is derived again. */
   readonly checked: () => Promise<void>;
   /** Rows have been derived again. */
   readonly healed: () => Promise<void>;
@@ -35,6 +37,8 @@ export class Healing {
   readonly #dependencies: HealingDependencies;
   #waiting = new Map<string, Patient>();
   #checkWanted = false;
+  /** A check is through, and what was damaged is still there. */
+  #isChecked = false;
   #running = false;
   #stopped = false;
 
@@ -44,7 +48,11 @@ export class Healing {
 
   /** Something was found damaged that is not derived again yet. */
   get isAtWork(): boolean {
-    return this.#running || this.#checkWanted || this.#waiting.size > 0;
+    return this.#running || this.#hasWork;
+  }
+
+  get #hasWork(): boolean {
+    return this.#waiting.size > 0 || this.#checkWanted || this.#isChecked;
   }
 
   /** Resolves with all events of the order that the journal has now; none when there are none. */
@@ -87,7 +95,7 @@ export class Healing {
 
   async #workOff(): Promise<void> {
     const { environment, check, checked, healed } = this.#dependencies;
-    while (!this.#stopped && (this.#waiting.size > 0 || this.#checkWanted)) {
+    while (!this.#stopped && this.#hasWork) {
       // First those for whom somebody waits.
       if (this.#waiting.size > 0) {
         const patients = this.#waiting;
@@ -105,6 +113,12 @@ export class Healing {
         environment.log.info({ orders: patients.size }, 'derived damaged orders again from the journal');
         continue;
       }
+      if (!this.#checkWanted) {
+        await checked();
+        this.#isChecked = false;
+        environment.log.info({}, 'checked the views against the journal');
+        continue;
+      }
       environment.log.warn({}, 'checking the views against the journal: a row of theirs is damaged');
       this.#checkWanted = false;
       try {
@@ -113,8 +127,7 @@ export class Healing {
         this.#checkWanted = true;
         throw error;
       }
-      await checked();
-      environment.log.info({}, 'checked the views against the journal');
+      this.#isChecked = true;
     }
   }
 

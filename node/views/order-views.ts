@@ -99,7 +99,13 @@ export class OrderViews {
   #horizon = 0;
   /** What takes forgotten orders out of the table, for the next flush. */
   readonly #deletions = new Map<string, readonly TableOperation[]>();
+  /** Orders that are being taken out of the table. */
+  #leaving: ReadonlySet<string> = new Set();
+  /** Batches written to the table: what was read before one may not be there any more. */
+  #writes = 0;
   #forgetting = false;
+  /** Rows went of which nobody knows any more what they were counted as. */
+  #isMiscounted = false;
   /** Orders that are being healed. */
   #unwell = 0;
   /** Found without a row, or with a damaged one, and forgotten: a check shall not come back to them. */
@@ -355,6 +361,7 @@ export class OrderViews {
     while (this.#applying !== undefined) await this.#applying;
     const dirty = [...this.#live.all()].filter((live) => live.dirty && live.healing === undefined);
     const operations = [...this.#deletions.values()].flat();
+    this.#leaving = new Set(this.#deletions.keys());
     this.#deletions.clear();
     for (const live of dirty) {
       const { events, listing } = live.durable();
@@ -364,7 +371,11 @@ export class OrderViews {
     }
     // While a row is being healed, what came for it is in memory only: the checkpoint waits.
     if (this.#unwell === 0) this.#applied.settle();
-    if (operations.length > 0) await this.#table.write(operations, this.#applied.settled);
+    if (operations.length > 0) {
+      await this.#table.write(operations, this.#applied.settled);
+      this.#writes += 1;
+    }
+    this.#leaving = new Set();
     this.#applied.onFlushed();
     this.#live.evict();
   }
@@ -430,24 +441,30 @@ export class OrderViews {
 
   /** In the order asked for; orders nobody has heard of, and forgotten ones, come as empty. */
   async #load(orderIds: readonly string[]): Promise<readonly LiveOrder[]> {
-    const missing = [...new Set(orderIds)].filter((id) => !this.#live.has(id));
-    if (missing.length > 0) {
+    let missing = [...new Set(orderIds)].filter((id) => !this.#live.has(id));
+    while (missing.length > 0) {
+      const writes = this.#writes;
       const rows = await this.#table.rows(missing);
-      for (const [index, id] of missing.entries()) {
-        const row = rows[index];
-        // Another load may have been quicker, and events may have come since.
-        if (row === undefined || this.#live.has(id)) continue;
-        if (row === 'damaged') {
-          this.#heal(id);
-          continue;
-        }
-        const live = new LiveOrder(id, row);
-        live.counted = live.folded?.order.state;
-        if (!this.#isForgotten(live)) this.#live.remember(live);
-        else if (live.successor !== undefined) this.#letGo(live);
-      }
+      missing = missing.filter((id, index) => !this.#takeUp(id, rows[index], this.#writes === writes));
     }
     return orderIds.map((id) => this.#live.get(id) ?? new LiveOrder(id, []));
+  }
+
+  /** `isFresh`: nothing was written since `row` was asked for. False when the row has to be read again. */
+  #takeUp(id: string, row: readonly RecordedEvent[] | 'damaged' | undefined, isFresh: boolean): boolean {
+    // Another load may have been quicker, and events may have come since.
+    if (row === undefined || this.#live.has(id)) return true;
+    if (row === 'damaged') {
+      this.#heal(id);
+      return true;
+    }
+    if (!isFresh) return false;
+    const live = new LiveOrder(id, row);
+    live.counted = live.folded?.order.state;
+    if (!this.#isForgotten(live)) this.#live.remember(live);
+    // Now, and as what it is: whatever comes under its name replaces its row, and nobody would uncount it.
+    else if (!this.#deletions.has(id) && !this.#leaving.has(id)) this.#letGo(live);
+    return true;
   }
 
   async #loadListings(): Promise<void> {
@@ -499,6 +516,9 @@ export class OrderViews {
         while ((await this.#alone(() => this.#forgetPage(prefix))) && !this.#closed);
       }
     }
+    if (!this.#isMiscounted || this.#closed) return;
+    this.#isMiscounted = false;
+    await this.#recount();
   }
 
   /** False when nothing was left to forget. */
@@ -514,8 +534,10 @@ export class OrderViews {
         const readable = row !== undefined && row !== 'damaged';
         const stored = new LiveOrder(orderId, readable ? row : []);
         stored.counted = stored.folded?.order.state;
-        if (!readable) this.#deletions.set(orderId, deletesOfAny(orderId, [createdAtOfAge(age)]));
-        else if (this.#isForgotten(stored)) this.#letGo(stored);
+        if (!readable) {
+          this.#deletions.set(orderId, deletesOfAny(orderId, [createdAtOfAge(age)]));
+          this.#isMiscounted = true;
+        } else if (this.#isForgotten(stored)) this.#letGo(stored);
       }
       // In any case: it may be listed by what was thought of it before.
       const stray = listingsOfAny(orderId, [createdAtOfAge(age)]);
@@ -572,8 +594,12 @@ export class OrderViews {
     });
     const present = await this.#table.present(orders.flatMap(({ keys }) => keys));
     for (const { id, stored, keys } of orders) {
-      if (stored !== undefined && (this.#isForgotten(stored) || keys.every((key) => present.has(key))))
+      if (stored !== undefined && this.#isForgotten(stored)) {
+        // What should have listed it for its removal may be what is damaged.
+        await this.#load([id]);
         continue;
+      }
+      if (stored !== undefined && keys.every((key) => present.has(key))) continue;
       const live = this.#live.get(id);
       if (live === undefined) {
         if (!this.#rightlyAbsent.has(id)) this.#heal(id);

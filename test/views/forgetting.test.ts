@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { eventId } from '../../node/views/codec.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
 import { seededRandom } from '../support/random.ts';
+import { settle } from '../support/virtual-clock.ts';
 import { HandJournal } from './hand-journal.ts';
 import { fact, orderId, registered, world } from './world.ts';
 
@@ -64,6 +65,38 @@ describe('orders behind the horizon', () => {
     await views.flush();
     expect(disk.keys('table/orders/')).toEqual(['table/orders/checkpoint']);
     expect(await views.kept([orderId('old')])).toEqual(new Set());
+  });
+
+  it('are counted no more, whatever arrives about them before their rows are gone', async () => {
+    const disk = new MemoryDisk();
+    const journal = new HandJournal();
+    const before = await world(disk, journal);
+    const registrations = [1, 2, 3, 4, 5, 6].map((at) => {
+      const [registration] = journal.keep('n1', registered(`order-${at}`, at));
+      journal.keep('n1', fact(`order-${at}`, at, eventId(registration!), fulfilled));
+      return eventId(registration!);
+    });
+    await before.views.flush();
+    disk.killProcess();
+    // None of them is in memory any more; one row can not be read, nor what lists another one by its age.
+    disk.flipBit(`table/orders/order!${orderId('order-6')}`, 77);
+    const [byAge = ''] = disk.keys('table/orders/time!').filter((key) => key.endsWith(orderId('order-5')));
+    disk.flipBit(byAge, 77);
+    const { views } = await world(disk, journal);
+    expect(views.counts().get('fulfilled')).toBe(6);
+    views.forget(10);
+    // That it was delivered, late; and its key again, for another order.
+    journal.keep('n2', fact('order-1', 20, registrations[0]!, synced), registered('order-2', 30));
+    for (let rounds = 0; rounds < 50; rounds += 1) await settle();
+    await views.flush();
+    expect(views.counts().get('fulfilled')).toBe(0);
+    expect(views.counts().get('registered')).toBe(1);
+    expect(views.pendingCount()).toBe(0);
+    views.forget(31);
+    for (let rounds = 0; rounds < 50; rounds += 1) await settle();
+    await views.flush();
+    expect([...views.counts().values()].every((count) => count === 0)).toBe(true);
+    expect(disk.keys('table/orders/')).toEqual(['table/orders/checkpoint']);
   });
 
   it('hold nothing up, but an order that is open or not delivered does', async () => {

@@ -35,6 +35,16 @@ async function healed(here: World): Promise<unknown> {
   return shown(here);
 }
 
+/** The same journal, which from the `count`-th question on is silent. */
+function answering(count: number): HandJournal {
+  const journal = new HandJournal();
+  keepSome(journal);
+  const read = journal.read.bind(journal);
+  let answers = 0;
+  journal.read = (...asked) => (++answers > count ? new Promise(() => undefined) : read(...asked));
+  return journal;
+}
+
 it('a damaged row is derived again, whichever it is, and never taken for an order that is not there (V6)', async () => {
   const journal = new HandJournal();
   keepSome(journal);
@@ -91,6 +101,29 @@ it('a row whose key is damaged is one that another order lacks: all are checked 
     const found = key.slice(0, place) + letter + key.slice(place + 1);
     if (found.includes('/order!')) await after.views.get(found.slice('table/orders/order!'.length));
     expect(await healed(after), key).toEqual(expected);
+  }
+}, 20_000);
+
+it('is done by the next process when one dies at any moment of it (V6)', async () => {
+  const journal = new HandJournal();
+  keepSome(journal);
+  const whole = await world(new MemoryDisk(), journal);
+  await whole.views.flush();
+  const expected = await shown(whole);
+  const listings = whole.disk.keys('table/orders/').filter((key) => /\/(time|state|open)!/.test(key));
+  for (const [index, key] of listings.entries()) {
+    const here = await world(new MemoryDisk(), journal);
+    await here.views.flush();
+    here.disk.killProcess();
+    here.disk.flipBit(key, 77);
+    // Its journal answers some questions only: it dies in the middle of the check, or of what follows from it.
+    const dying = await world(here.disk, answering(index % 7));
+    void shown(dying);
+    for (let rounds = 0; rounds < 20; rounds += 1) await settle();
+    dying.disk.killProcess();
+    const next = await world(here.disk, journal);
+    await shown(next);
+    expect(await healed(next), key).toEqual(expected);
   }
 }, 20_000);
 
