@@ -77,7 +77,7 @@ export class SnapshotFetcher {
     void this.#fetch(wanted);
   }
 
-  /** What was handed over has been taken over, or is not needed. */
+  /** What was handed over counts, or is not needed. */
   done(): void {
     this.#isUnderWay = false;
   }

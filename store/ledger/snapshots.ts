@@ -7,7 +7,8 @@
  *    entry go.
  * 2. The log reaches back to the snapshot before the newest one, so that one damaged snapshot is no harm; and some way
  *    before the newest one, so that who was away for a moment needs no transfer.
- * 3. A fetched snapshot counts in the same write that makes the log begin after it.
+ * 3. A fetched snapshot counts in the same write that makes the log begin after it. Until that is done no other one is
+ *    fetched, which would take the place of what is on its way to count.
  * 4. None is taken while one is being fetched from here, or two more would take it away; but that wait is bounded.
  */
 import type { Entry, Raft, Ready, SnapshotMark } from '../consensus/index.ts';
@@ -152,10 +153,12 @@ export class Snapshots {
   turn({ install, wantedSnapshot }: Ready, appliedAt: number): void {
     const { store } = this.#dependencies;
     if (this.#fetched !== undefined) {
-      // Not taken: the log came as far meanwhile.
-      if (install === undefined) store.discardIncoming();
       this.#fetched = undefined;
-      this.#fetcher.done();
+      if (install === undefined) {
+        // Not taken: the log came as far meanwhile.
+        store.discardIncoming();
+        this.#fetcher.done();
+      }
     }
     if (wantedSnapshot !== undefined) this.#fetcher.want(wantedSnapshot);
     if (this.#isDue()) void this.#take(appliedAt);
@@ -167,6 +170,7 @@ export class Snapshots {
     if (first === undefined || first.sequence > sequence) return;
     this.#installing.shift();
     this.#dependencies.store.counts(first.manifest, { oldestIndex: first.manifest.mark.index });
+    this.#fetcher.done();
   }
 
   #isDue(): boolean {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LogDamagedError } from '../../store/ledger/raft-records.ts';
 import type { SnapshotOptions } from '../../store/ledger/snapshots.ts';
+import { MemoryDisk } from '../support/memory-disk.ts';
 import { integerBetween } from '../support/random.ts';
 import { ReplicaCluster, type ReplicaClusterOptions } from './cluster.ts';
 
@@ -216,6 +217,24 @@ describe('a follower that the log no longer reaches', () => {
         another.cluster.life(away).replica.stats().logEntries,
       );
     }
+  });
+
+  test('fetches no other one before the last counts on its slow disk', async () => {
+    const { cluster, leader, away } = await withOneLeftBehind(20);
+    cluster.disks.set(away, new MemoryDisk({ syncMs: 200 }));
+    const { machine } = await cluster.start(away);
+    await cluster.clock.until(() => machine.count > 0, { withinMs: 20_000, what: 'one is installed' });
+    expect(snapshotsOn(cluster, away)).toEqual([]);
+    // Before it counts the others have gone so far that it needs another one.
+    await decideMany(cluster, leader, 'meanwhile', 60);
+    expect(snapshotsOn(cluster, away)).toEqual([]);
+    for (let step = 0; step < 1_000; step++) {
+      await cluster.clock.advance(5);
+      const counted = snapshotsOn(cluster, away).map((key) => key.slice(0, key.lastIndexOf('/')));
+      const chunks = new Set(chunksOn(cluster, away));
+      for (const root of counted) expect(chunks).toContain(`${root}/chunk/${'0'.repeat(16)}`);
+    }
+    expect(await cluster.settled()).toHaveLength(180);
   });
 
   test('asks again what it had proposed when it led, and what the snapshot hides the end of', async () => {
