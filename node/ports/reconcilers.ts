@@ -37,7 +37,14 @@ export interface ReconcilerReport {
   readonly pending: number;
 }
 
-export type ReconcilerErrorCode = 'NOT_LEADER' | 'SYSTEM_OF_RECORD_UNAVAILABLE' | 'UNKNOWN_RECONCILER';
+export type ReconcilerErrorCode =
+  | 'NOT_LEADER'
+  | 'SYSTEM_OF_RECORD_UNAVAILABLE'
+  | 'UNKNOWN_RECONCILER'
+  /** Another report is being made. */
+  | 'BUSY'
+  /** The drift report could not read one of the books; the message begins with its name. */
+  | 'BOOK_UNAVAILABLE';
 
 export class ReconcilerError extends Error {
   readonly code: ReconcilerErrorCode;
