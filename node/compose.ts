@@ -42,6 +42,10 @@ const DRAIN_STEP_TIMEOUT_MS = 8_000;
 const CATCH_UP_TIMEOUT_MS = 5_000;
 const FUNCTION_QUEUE_MAX = 10_000;
 const PAYMENT_QUEUE_MAX = 10_000;
+/** Of a queue; the rest is for orders that were accepted. */
+const SHARE_FOR_NEWCOMERS = 0.8;
+/** Orders that are being registered at once: about a second's worth, so that none waits longer for its answer. */
+const REGISTRATIONS_MAX = 500;
 
 /** Rejects when a part does not start, with nothing left running. */
 export async function startNode(
@@ -198,6 +202,11 @@ export async function startNode(
       cluster: () => clusterView(config, store),
       membership,
       readiness,
+      queues: () => [
+        { name: 'registrations', items: orders.registering, limit: REGISTRATIONS_MAX },
+        { name: 'functions', items: functions.queueDepth, limit: FUNCTION_QUEUE_MAX * SHARE_FOR_NEWCOMERS },
+        { name: 'payments', items: payments.queueDepth, limit: PAYMENT_QUEUE_MAX * SHARE_FOR_NEWCOMERS },
+      ],
       draining: () => drain.isLeaving,
       metrics,
       environment,

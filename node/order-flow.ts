@@ -3,7 +3,6 @@ import type { Entry, Store } from '../store/index.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import type { FunctionHost } from './ports/functions.ts';
-import type { OrderService } from './ports/order-service.ts';
 import type { PaymentProvider } from './ports/payments.ts';
 import type { StorageState } from './ports/storage.ts';
 import type { SystemOfRecord } from './ports/system-of-record.ts';
@@ -19,7 +18,7 @@ import { decodeEntry, encodeEvent } from './views/codec.ts';
 import { OrderViews, type ViewsObserver } from './views/order-views.ts';
 import { Driver } from './workflow/driver.ts';
 import { OrderLog } from './workflow/order-log.ts';
-import { createOrderService } from './workflow/order-service.ts';
+import { createOrderService, type DrainableOrderService } from './workflow/order-service.ts';
 import type { WorkflowObserver } from './workflow/ports.ts';
 import { Supervisor } from './workflow/supervisor.ts';
 
@@ -70,7 +69,7 @@ export interface OrderFlowDependencies {
 export interface OrderFlow {
   readonly views: OrderViews;
   readonly driver: Driver;
-  readonly orders: OrderService & { drain(): Promise<void> };
+  readonly orders: DrainableOrderService;
   readonly reconcilers: RunningReconcilers;
   readonly retention: Retention;
 }

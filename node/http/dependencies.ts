@@ -6,6 +6,7 @@ import type { PaymentProvider } from '../ports/payments.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
 import type { ProblemCode } from './problems.ts';
 import type { RateLimit } from './rate-limit.ts';
+import type { QueueLoad } from './shedding.ts';
 
 /** What the HTTP interface is built from. It decides nothing about orders: it checks shapes and translates. */
 
@@ -32,8 +33,10 @@ export interface HttpDependencies {
   readonly readiness: () => Readiness;
   /** True from the moment the node was told to stop: connections are then closed after their answer. */
   readonly draining: () => boolean;
+  /** What new orders would have to wait in. */
+  readonly queues: () => readonly QueueLoad[];
   readonly metrics: HttpMetrics;
-  readonly environment: Pick<Environment, 'random' | 'log'>;
+  readonly environment: Pick<Environment, 'clock' | 'random' | 'log'>;
 }
 
 export interface ClusterView {

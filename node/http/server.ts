@@ -5,6 +5,7 @@ import { discardBody } from './discard.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
+import { LoopDelay } from './loop-delay.ts';
 import { limitClients } from './rate-limit.ts';
 import { memberRoutes } from './routes/members.ts';
 import { operationRoutes } from './routes/operations.ts';
@@ -12,6 +13,7 @@ import { orderRoutes } from './routes/orders.ts';
 import { reconcilerRoutes } from './routes/reconcilers.ts';
 import { stockRoutes } from './routes/stock.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
+import { shedLoad, SHEDDING_LIMITS } from './shedding.ts';
 import { traceparentOf } from './trace.ts';
 
 declare module 'fastify' {
@@ -88,6 +90,20 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   for (const schema of documentedSchemas()) app.addSchema(schema);
   documentRoutes(app);
   limitClients(app, options.rateLimit);
+  const loopDelay = new LoopDelay(environment);
+  app.addHook('onReady', (done) => {
+    loopDelay.start();
+    done();
+  });
+  app.addHook('onClose', (_app, done) => {
+    loopDelay.stop();
+    done();
+  });
+  shedLoad(app, SHEDDING_LIMITS, {
+    loopDelayMs: () => loopDelay.ms,
+    queues: dependencies.queues,
+    random: environment.random,
+  });
 
   app.register(orderRoutes(dependencies));
   app.register(stockRoutes(dependencies));

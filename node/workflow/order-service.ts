@@ -54,6 +54,13 @@ export interface OrderServiceDependencies {
   readonly retention?: Pick<Horizon, 'horizon'>;
 }
 
+export interface DrainableOrderService extends OrderService {
+  /** Orders whose registration is under way. */
+  readonly registering: number;
+  /** Takes no new orders from now on; resolves when those under way are registered. */
+  drain(): Promise<void>;
+}
+
 type Placed = Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>;
 type Registered = Answer<{ readonly folded: FoldedOrder; readonly replayed: boolean }>;
 
@@ -65,7 +72,7 @@ const ARRIVAL_TIMEOUT_MS = 1_000;
 export function createOrderService(
   options: OrderServiceOptions,
   dependencies: OrderServiceDependencies,
-): OrderService & { drain(): Promise<void> } {
+): DrainableOrderService {
   const { environment, journal, ledger, views, log, driver, supervisor, membership, observer } = dependencies;
   const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
   const placing = new Map<
@@ -84,6 +91,9 @@ export function createOrderService(
     cancel,
     paymentChanged: (orderId) => {
       if (driver.isDriving(orderId)) driver.drive(orderId);
+    },
+    get registering() {
+      return placing.size;
     },
     drain: async () => {
       draining = true;

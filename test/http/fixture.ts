@@ -1,4 +1,5 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import type { Clock } from '../../store/environment.ts';
 import type { StockLevel } from '../../store/ledger/port.ts';
 import type { MemberRecord } from '../../store/membership/port.ts';
 import type { HttpDependencies, HttpOptions } from '../../node/http/dependencies.ts';
@@ -134,6 +135,7 @@ export interface Fixture {
   /** The problems the last request was counted under. */
   readonly refused: string[];
   draining: boolean;
+  queues: ReturnType<HttpDependencies['queues']>;
   readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   changeMembers: HttpDependencies['membership']['change'];
   runReconciler: (name: string) => ReturnType<HttpDependencies['reconcilers']['run']>;
@@ -148,9 +150,9 @@ export function signatureFor(body: string): string {
   return `length:${Buffer.byteLength(body)}`;
 }
 
-export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
+export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = new VirtualClock()): Fixture {
   const orders = new OrdersInMemory();
-  const environment = testEnvironment({ clock: new VirtualClock(), random: seededRandom(1) });
+  const environment = testEnvironment({ clock, random: seededRandom(1) });
   const skus = ['TEA', 'MUG', 'POT'].map(stockLevel);
   const fixture: Fixture = {
     app: undefined as never,
@@ -160,6 +162,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
     environment,
     send: undefined as never,
     draining: false,
+    queues: [],
     readiness: { ready: true, reasons: [] },
     changeMembers: async () => ({ members: [memberNamed('n2')], epochs: {} }),
     runReconciler: async (name) => ({
@@ -219,6 +222,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}): Fixture {
         change: (change) => fixture.changeMembers(change),
       },
       readiness: () => fixture.readiness,
+      queues: () => fixture.queues,
       draining: () => fixture.draining,
       metrics: {
         contentType: 'text/plain; version=0.0.4; charset=utf-8',

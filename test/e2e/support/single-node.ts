@@ -16,6 +16,10 @@ export interface SingleNodeOptions {
   readonly products: readonly TestProduct[];
   /** As in `orders.retainFor`. */
   readonly retainFor: string | 0;
+  /** As in `orders.maxOpen`; the default of the program. */
+  readonly maxOpen?: number;
+  /** As in `payments.requestsPerSecond`; more than there is time for. */
+  readonly paymentRequestsPerSecond?: number;
 }
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -33,7 +37,8 @@ export class SingleNode {
     this.#parts = parts;
   }
 
-  static async start({ products, retainFor }: SingleNodeOptions): Promise<SingleNode> {
+  static async start(options: SingleNodeOptions): Promise<SingleNode> {
+    const { products, retainFor, maxOpen, paymentRequestsPerSecond = 100_000 } = options;
     const directory = mkdtempSync(join(tmpdir(), 'freehold-single-'));
     const data = join(directory, 'data');
     const parts: ChildProcess[] = [];
@@ -63,10 +68,10 @@ export class SingleNode {
             apiKey: 'sk_test_sandbox',
             webhookSecret: 'whsec_sandbox',
             apiBase: sandbox,
-            requestsPerSecond: 100_000,
+            requestsPerSecond: paymentRequestsPerSecond,
             maxConcurrent: 256,
           },
-          orders: { retainFor, abandonAfter: '5s' },
+          orders: { retainFor, abandonAfter: '5s', ...(maxOpen === undefined ? {} : { maxOpen }) },
           log: { level: 'info' },
         }),
       );
