@@ -3,7 +3,7 @@ import type { Entry, Store } from '../store/index.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import type { FunctionHost } from './ports/functions.ts';
-import type { PaymentProvider } from './ports/payments.ts';
+import type { Payments } from './ports/payments.ts';
 import type { StorageState } from './ports/storage.ts';
 import type { SystemOfRecord } from './ports/system-of-record.ts';
 import {
@@ -19,6 +19,7 @@ import { OrderViews, type ViewsObserver } from './views/order-views.ts';
 import { Driver } from './workflow/driver.ts';
 import { OrderLog } from './workflow/order-log.ts';
 import { createOrderService, type DrainableOrderService } from './workflow/order-service.ts';
+import { PAYMENT_POLICY, type PaymentPolicy } from './workflow/payment-steps.ts';
 import type { WorkflowObserver } from './workflow/ports.ts';
 import { Supervisor } from './workflow/supervisor.ts';
 
@@ -37,6 +38,7 @@ export interface OrderFlowOptions {
   readonly takeOverAfterMs: number;
   readonly abandonAfterMs: number;
   readonly openOrdersMax: number;
+  readonly payments?: Partial<PaymentPolicy>;
   /** How long an order that has closed is kept after it was created; for ever by default, and with 0. */
   readonly retainForMs?: number;
   /** Whether all members of the cluster are in this zone; so by default. */
@@ -50,7 +52,7 @@ export interface OrderFlowDependencies {
   readonly lifecycle: Lifecycle;
   readonly environment: Environment;
   readonly store: Pick<Store, 'journal' | 'ledger' | 'table' | 'reachable' | 'onReachability'>;
-  readonly payments: Pick<PaymentProvider, 'pay' | 'capture' | 'reverse' | 'lookUp'>;
+  readonly payments: Payments;
   readonly functions: Omit<FunctionHost, 'close'>;
   readonly sor: SystemOfRecord;
   /** Once before the first read of the system of record, such as filling an empty catalogue. */
@@ -132,6 +134,7 @@ export async function startOrderFlow(
     journal: store.journal,
     ledger: store.ledger,
     payments,
+    paymentPolicy: { ...PAYMENT_POLICY, ...options.payments },
     functions,
     views,
     log,

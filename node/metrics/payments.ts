@@ -1,4 +1,4 @@
-import type { PaymentAnswer } from '../ports/payments.ts';
+import type { PaymentAnswer, Payments } from '../ports/payments.ts';
 import type { Instruments, Reading } from './instruments.ts';
 import { PAYMENTS } from './names.ts';
 import type { BreakerState, CurrentSources } from './sources.ts';
@@ -14,7 +14,7 @@ export function paymentMetrics(instruments: Instruments, sources: CurrentSources
   });
   return {
     called(
-      operation: 'pay' | 'capture' | 'reverse' | 'lookUp',
+      operation: keyof Payments,
       answer: PaymentAnswer['kind'],
       seconds: number,
     ): void {

@@ -1,6 +1,7 @@
 import type { TriggerFact } from './effects.ts';
-import type { OrderFact, OrderFactType, RecordedEvent } from './events.ts';
-import type { Order, OrderState, Outcome, PaymentStatus } from './order.ts';
+import type { OrderFactType, PaymentName, RecordedEvent } from './events.ts';
+import { foldMoney, isExpected, isUnsettled, type Fact, type Money, type Payment } from './money.ts';
+import type { Order, OrderState, Outcome } from './order.ts';
 
 /**
  * An order as the fold of its events.
@@ -18,8 +19,11 @@ import type { Order, OrderState, Outcome, PaymentStatus } from './order.ts';
  */
 export interface FoldedOrder {
   readonly order: Order;
-  /** The fact to act on next; absent once nothing is left to do or while it waits for its client's retry. */
+  readonly money: Money;
+  /** The fact to act on next; absent once nothing is left to decide or while it waits for its client's retry. */
   readonly trigger?: TriggerFact;
+  /** What the host itself has to do about money once no function has anything to decide. */
+  readonly errand?: Errand;
   /** What the trigger is about, such as `OUT_OF_STOCK` or `card_declined`; empty where there is nothing to tell. */
   readonly code: string;
   /** The event behind the trigger. */
@@ -32,7 +36,16 @@ export interface FoldedOrder {
   readonly confirmed: boolean;
 }
 
-type Fact<T extends OrderFactType> = RecordedEvent & Extract<OrderFact, { type: T }>;
+/** Money that came to the shop, or may come, beside what the order is about. */
+export type Errand =
+  /** Give back a payment that the order has no use for, by what is known of it (Y3). */
+  | { readonly kind: 'giveBack'; readonly payment: Payment }
+  /** The provider sent word of a payment that nobody knows. */
+  | { readonly kind: 'lookAt'; readonly payment: PaymentName }
+  /** The provider takes a refund back that was done. */
+  | { readonly kind: 'lookAgain'; readonly payment: Payment; readonly eventId: string }
+  /** An attempt whose answer nobody has heard. */
+  | { readonly kind: 'search'; readonly attempt: number };
 
 /** Undefined when no registration stands. Events may come in any order, with repetitions. */
 export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefined {
@@ -48,24 +61,19 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   const registrations = new Set(all.filter(({ type }) => type === 'registered').map(({ id }) => id));
   const isLeftover = ({ registration: its, at }: RecordedEvent): boolean =>
     its !== undefined && !registrations.has(its) && at < chosen.at;
-  const money = <T extends OrderFactType>(type: T): Fact<T> | undefined =>
-    all.find((event): event is Fact<T> => event.type === type && !isLeftover(event));
-
-  const paid = money('paid');
-  const captured = money('captured');
-  const reversed = money('reversed');
-  const refused = money('paymentRefused');
   const takeOver = own.findLast((event) => event.type === 'takenOver');
+  const money = foldMoney(
+    all.filter((event) => !isLeftover(event)),
+    takeOver !== undefined,
+  );
+  const { status, own: payment } = money;
   const setback = first('captureRefused') ?? first('outOfStock') ?? first('holdLost');
   const cancelRequested = first('cancelRequested') !== undefined;
   const ending = first('fulfilled') ?? first('cancelled') ?? first('refunded') ?? first('failed');
   const outcome: Outcome | undefined = ending?.type;
-  const status = paymentStatus();
-  const deferred = first('deferred') !== undefined && !mayHaveBeenAsked();
+  const deferred = first('deferred') !== undefined && takeOver === undefined && status === 'pending';
 
   const { data } = registration;
-  const intent = paid?.data.intent ?? refused?.data.intent;
-  const declineCode = refused?.data.declineCode;
   const reason = endingReason();
   const order: Order = {
     id: registration.orderId,
@@ -81,9 +89,13 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     capture: data.capture,
     payment: {
       method: data.method,
+      ...(data.returnUrl === undefined ? {} : { returnUrl: data.returnUrl }),
       status,
-      ...(intent === undefined ? {} : { intent }),
-      ...(declineCode === undefined ? {} : { declineCode }),
+      ...(payment === undefined || payment.intent === '' ? {} : { intent: payment.intent }),
+      ...(payment?.declineCode === undefined ? {} : { declineCode: payment.declineCode }),
+      ...(payment?.action === undefined || outcome !== undefined
+        ? {}
+        : { nextAction: payment.action.nextAction }),
     },
     cancelRequested,
     home: takeOver?.node ?? registration.node,
@@ -93,35 +105,21 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   };
 
   const left = whatIsLeft();
-  const next = deferred || left === undefined ? { code: '', cause: registration.id } : left;
+  const errand = left === undefined ? errandOf() : undefined;
+  const next = deferred || left === undefined ? { code: '', cause: ending?.id ?? registration.id } : left;
   return {
     order,
+    money,
     ...next,
-    open: left !== undefined,
+    ...(errand === undefined ? {} : { errand }),
+    open: left !== undefined || errand !== undefined,
     deferred,
     confirmed: own.some((event) => decides(event.type)),
   };
 
-  function mayHaveBeenAsked(): boolean {
-    return (
-      paid !== undefined ||
-      refused !== undefined ||
-      takeOver !== undefined ||
-      money('paymentRequested') !== undefined
-    );
-  }
-
-  function paymentStatus(): PaymentStatus {
-    if (reversed !== undefined) return reversed.data.how;
-    if (captured !== undefined || paid?.data.mode === 'captured') return 'captured';
-    if (paid !== undefined) return 'authorized';
-    if (refused !== undefined) return 'refused';
-    return mayHaveBeenAsked() ? 'requested' : 'pending';
-  }
-
   function orderState(): OrderState {
     if (outcome !== undefined) return first('synced') === undefined ? outcome : 'synced';
-    if (paid === undefined) return 'registered';
+    if (payment?.paid === undefined) return 'registered';
     return first('reserved') === undefined || setback !== undefined ? 'paid' : 'reserved';
   }
 
@@ -129,16 +127,60 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     (Pick<FoldedOrder, 'code' | 'cause'> & { readonly trigger: TriggerFact }) | undefined {
     if (ending === undefined) {
       // The furthest fact wins: what comes later in an order's life has everything before it decided.
-      const last = reversed ?? setback ?? captured ?? first('reserved') ?? paid ?? refused ?? chosen;
-      return { trigger: last.type, code: codeOf(last), cause: last.id };
+      const last =
+        reversal() ?? setback ?? undoing() ?? payment?.captured ?? first('reserved') ?? settled() ?? chosen;
+      return { trigger: triggerOf(last), code: codeOf(last), cause: last.id };
     }
     if (ending.type === 'fulfilled') return undefined;
     // O4: learn what became of the money, or give it back.
     if (status === 'requested') return { trigger: 'registered', code: '', cause: ending.id };
-    if (status === 'authorized' || status === 'captured') {
-      return { trigger: 'holdLost', code: reason ?? '', cause: ending.id };
+    const isWithShop = payment !== undefined && isUnsettled(payment.standing) && !isExpected(payment);
+    return isWithShop ? { trigger: 'holdLost', code: reason ?? '', cause: ending.id } : undefined;
+  }
+
+  function errandOf(): Errand | undefined {
+    const { strays, unanswered, unseen, doubted } = money;
+    const [stray] = payment !== undefined && isExpected(payment) ? [payment] : strays;
+    if (stray !== undefined) return { kind: 'giveBack', payment: stray };
+    if (unanswered !== undefined) return { kind: 'search', attempt: unanswered };
+    const [other] = unseen;
+    if (other !== undefined) return { kind: 'lookAt', payment: other };
+    const [doubt] = doubted;
+    return doubt === undefined ? undefined : { kind: 'lookAgain', ...doubt };
+  }
+
+  function reversal(): RecordedEvent | undefined {
+    return payment?.fact.type === 'reversed' ? payment.fact : undefined;
+  }
+
+  /** Its money is on the way back already, whatever else was to be done. */
+  function undoing(): RecordedEvent | undefined {
+    return status === 'refund_pending' || status === 'refund_failed' ? payment?.fact : undefined;
+  }
+
+  /** What the provider said of its payment; while nothing is settled the registration still is to be acted on. */
+  function settled(): RecordedEvent | undefined {
+    if (payment === undefined || isExpected(payment)) return undefined;
+    return payment.paid ?? payment.fact;
+  }
+
+  function triggerOf({ type }: RecordedEvent): TriggerFact {
+    switch (type) {
+      case 'paymentRefused':
+      case 'paid':
+      case 'reserved':
+      case 'captured':
+      case 'captureRefused':
+      case 'outOfStock':
+      case 'reversed':
+        return type;
+      case 'holdLost':
+      case 'refundPending':
+      case 'refundFailed':
+        return 'holdLost';
+      default:
+        return 'registered';
     }
-    return undefined;
   }
 
   function codeOf(trigger: RecordedEvent): string {
@@ -183,9 +225,12 @@ function chooseRegistration(all: readonly RecordedEvent[]): Fact<'registered'> |
   return standing.find((event) => !deferred.has(event.id)) ?? standing[0];
 }
 
-/** Whether an event of this type shows that its registration won: all but what its own node says of losing or waiting. */
+/**
+ * Whether an event of this type shows that its registration won: all but what its own node says of losing or waiting, and
+ * what the provider says, which any node takes down that has one of them.
+ */
 function decides(type: OrderFactType): boolean {
-  return type !== 'registered' && type !== 'withdrawn' && type !== 'deferred';
+  return type !== 'registered' && type !== 'withdrawn' && type !== 'deferred' && type !== 'paymentNotified';
 }
 
 export function byTimeThenId(a: RecordedEvent, b: RecordedEvent): number {

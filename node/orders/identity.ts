@@ -25,6 +25,7 @@ export function fingerprintOf(asked: OrderRequest): string {
     asked.currency,
     lines,
     asked.payment.method,
+    ...(asked.payment.returnUrl === undefined ? [] : [asked.payment.returnUrl]),
   ]);
   return base32(createHash('sha256').update(canonical, 'utf8').digest()).slice(0, 26);
 }

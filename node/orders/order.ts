@@ -26,12 +26,30 @@ export interface OrderRequest {
   readonly customer: Customer;
   readonly currency: string;
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
-  readonly payment: { readonly method: string };
+  readonly payment: { readonly method: string; readonly returnUrl?: string };
 }
 
-/** `requested`: the provider was or may have been asked, its answer is not known yet. */
+/**
+ * `requested`: the provider was or may have been asked, its answer is not known yet. `action_required`: its customer has
+ * to authenticate. `refund_pending`: the money is on its way back; `refund_failed`: it came back to the shop, which will
+ * send it again.
+ */
 export type PaymentStatus =
-  'pending' | 'requested' | 'authorized' | 'captured' | 'refused' | 'voided' | 'refunded';
+  | 'pending'
+  | 'requested'
+  | 'action_required'
+  | 'authorized'
+  | 'captured'
+  | 'refused'
+  | 'voided'
+  | 'refund_pending'
+  | 'refund_failed'
+  | 'refunded';
+
+/** What the customer has to do: go to a page of the bank, or let the provider's script show it on the shop's own. */
+export type NextAction =
+  | { readonly type: 'redirect'; readonly url: string }
+  | { readonly type: 'sdk'; readonly clientSecret: string };
 
 /** An order as its events tell it; what `GET /orders/{id}` answers. */
 export interface Order {
@@ -49,9 +67,12 @@ export interface Order {
   readonly capture: CaptureMode;
   readonly payment: {
     readonly method: string;
+    readonly returnUrl?: string;
     readonly status: PaymentStatus;
     readonly intent?: string;
     readonly declineCode?: string;
+    /** While the customer has to do something. */
+    readonly nextAction?: NextAction;
   };
   /** A cancellation was accepted: the order will end `cancelled`. */
   readonly cancelRequested: boolean;

@@ -1,5 +1,6 @@
 import type { Effect } from './effects.ts';
 import type { FoldedOrder } from './fold.ts';
+import type { PaymentStatus } from './order.ts';
 
 /**
  * Which effects the host performs on an order in its present state, whatever a function asks. A function may
@@ -11,6 +12,9 @@ import type { FoldedOrder } from './fold.ts';
  * T4  An order ends without goods only when no money of its customer is with the shop: never asked for, refused
  *     or given back.
  * T5  An ended order only finds out about money and gives it back.
+ * T6  While a customer has to act, or the provider is at work, the order asks how that went; it does not ask for money
+ *     again. Cancelled meanwhile, it takes the payment back first, and what the provider says then counts.
+ * T7  Money on its way back is followed until it is back: nothing else happens to the order before.
  */
 export type OrderEffect = Exclude<
   Effect,
@@ -40,7 +44,7 @@ export function illegal(folded: FoldedOrder, effect: OrderEffect): string | unde
         unless(trigger === 'reserved', 'no stock is held for this order')
       );
     case 'payment.reverse':
-      return unless(status === 'authorized' || status === 'captured', `payment is ${status}`);
+      return unless(isWithShop(status), `payment is ${status}`);
     case 'order.fulfil':
       return (
         unless(status === 'captured', `payment is ${status}`) ??
@@ -54,15 +58,31 @@ export function illegal(folded: FoldedOrder, effect: OrderEffect): string | unde
       return (
         unless(order.cancelRequested, 'nobody asked to cancel it') ??
         unless(
-          status === 'pending' || status === 'refused' || status === 'voided' || status === 'refunded',
+          status === 'pending' ||
+            status === 'action_required' ||
+            status === 'refused' ||
+            status === 'voided' ||
+            status === 'refunded',
           `payment is ${status}`,
         )
       );
   }
 
   function unasked(): string | undefined {
-    return unless(status === 'pending' || status === 'requested', `payment is ${status}`);
+    return unless(
+      status === 'pending' || status === 'requested' || status === 'action_required',
+      `payment is ${status}`,
+    );
   }
+}
+
+function isWithShop(status: PaymentStatus): boolean {
+  return (
+    status === 'authorized' ||
+    status === 'captured' ||
+    status === 'refund_pending' ||
+    status === 'refund_failed'
+  );
 }
 
 function settlesMoney({ type }: OrderEffect): boolean {

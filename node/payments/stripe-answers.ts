@@ -1,5 +1,6 @@
 import Stripe from 'stripe';
 
+import type { NextAction } from '../orders/order.ts';
 import type { PaymentAnswer } from '../ports/payments.ts';
 import type { CallOutcome } from './breaker.ts';
 
@@ -9,18 +10,17 @@ import type { CallOutcome } from './breaker.ts';
  * customer is charged twice, or an order is lost.
  */
 
-/** What an intent's state means. An intent that was read without its charge cannot tell `refunded`. */
+/** What an intent's state means. An intent that was read without its charge cannot tell what became of refunds. */
 export function answerOf(intent: Stripe.PaymentIntent): PaymentAnswer {
   switch (intent.status) {
     case 'succeeded':
-      return refundOf(intent) ?? { kind: 'captured', intent: intent.id };
+      return refundOf(intent) ?? capturedOf(intent);
     case 'requires_capture':
       return { kind: 'authorized', intent: intent.id };
     case 'canceled':
       return { kind: 'voided', intent: intent.id };
     case 'requires_action':
-      // Strong customer authentication needs the customer, and an order cannot call the customer back yet.
-      return { kind: 'refused', code: 'authentication_required', intent: intent.id };
+      return { kind: 'actionRequired', intent: intent.id, nextAction: nextActionOf(intent) };
     case 'requires_payment_method': {
       const { code = 'card_declined', decline_code: declineCode } = intent.last_payment_error ?? {};
       return {
@@ -32,28 +32,55 @@ export function answerOf(intent: Stripe.PaymentIntent): PaymentAnswer {
     }
     case 'processing':
     case 'requires_confirmation':
-      return { kind: 'unknown', reason: `STATE_${intent.status.toUpperCase()}` };
+      return { kind: 'unknown', reason: `STATE_${intent.status.toUpperCase()}`, intent: intent.id };
     default:
-      return { kind: 'unknown', reason: 'STATE_NOT_KNOWN' };
+      return { kind: 'unknown', reason: 'STATE_NOT_KNOWN', intent: intent.id };
   }
 }
 
-/** A charge whose money went back in full. A part that was given back by hand leaves the rest captured. */
+function capturedOf({ id, amount, amount_received: received }: Stripe.PaymentIntent): PaymentAnswer {
+  return received === amount
+    ? { kind: 'captured', intent: id }
+    : { kind: 'otherSum', intent: id, amount: received };
+}
+
+/** Without a page to go to, the shop's own page goes on with the provider's script. */
+function nextActionOf({ next_action: action, client_secret: secret }: Stripe.PaymentIntent): NextAction {
+  const url = action?.redirect_to_url?.url;
+  return typeof url === 'string' ? { type: 'redirect', url } : { type: 'sdk', clientSecret: secret ?? '' };
+}
+
+/**
+ * What became of the money of a charge that was given back, or was to be. A part that was given back by hand leaves the
+ * rest captured.
+ */
 function refundOf(intent: Stripe.PaymentIntent): PaymentAnswer | undefined {
   const charge = intent.latest_charge;
-  if (charge === null || typeof charge !== 'object' || !charge.refunded) return undefined;
-  const refund = charge.refunds?.data.find(({ status }) => status === 'succeeded' || status === 'pending');
-  return { kind: 'refunded', intent: intent.id, refund: refund?.id ?? charge.id };
+  if (charge === null || typeof charge !== 'object') return undefined;
+  const refunds = charge.refunds?.data ?? [];
+  const pending = refunds.find(({ status }) => status === 'pending' || status === 'requires_action');
+  if (pending !== undefined) return { kind: 'refundPending', intent: intent.id, refund: pending.id };
+  const done = refunds.filter(({ status }) => status === 'succeeded');
+  const returned = done.reduce((sum, { amount }) => sum + amount, 0);
+  const isFull = returned > 0 && returned >= charge.amount_captured;
+  if (isFull || (charge.refunded && refunds.length === 0)) {
+    return { kind: 'refunded', intent: intent.id, refund: done[0]?.id ?? charge.id };
+  }
+  const [failed] = refunds.filter(({ status }) => status === 'failed' || status === 'canceled');
+  return failed === undefined ? undefined : answerOfRefund(failed, intent.id);
 }
 
 export function answerOfRefund(refund: Stripe.Refund, intent: string): PaymentAnswer {
   switch (refund.status) {
     case 'failed':
-    case 'canceled':
-      return { kind: 'refused', code: `refund_${refund.status}`, intent };
-    default:
-      // `pending` is on its way. Should it fail later, the provider tells by webhook.
+    case 'canceled': {
+      const code = refund.failure_reason ?? `refund_${refund.status}`;
+      return { kind: 'refundFailed', intent, refund: refund.id, code };
+    }
+    case 'succeeded':
       return { kind: 'refunded', intent, refund: refund.id };
+    default:
+      return { kind: 'refundPending', intent, refund: refund.id };
   }
 }
 
@@ -65,16 +92,15 @@ export interface FailedCall {
   readonly code?: string;
   /** The intent as the provider showed it beside the error. */
   readonly intent?: Stripe.PaymentIntent;
-  /** The provider only repeated its first answer to this idempotency key. */
-  readonly replayed: boolean;
-  /** The provider asked for less: nothing is sent for this long. */
-  readonly pauseMs?: number;
+  /** The idempotency key will give no other answer than this one, and this one settles nothing. */
+  readonly isKeySpent: boolean;
+  /** The provider asked for less; for how long, if it said so: how long to wait is then the line's to say. */
+  readonly throttled?: { readonly retryAfterMs?: number };
   /** Something that an operator must put right: it does not pass by itself. */
   readonly complaint?: string;
 }
 
 const conflictRetryMs = 500;
-const rateLimitRetryMs = 1_000;
 const misconfiguredRetryMs = 30_000;
 
 export function failedCallOf(error: unknown): FailedCall {
@@ -82,12 +108,14 @@ export function failedCallOf(error: unknown): FailedCall {
   if (!(error instanceof StripeError)) {
     return { ...unknown(error instanceof Error ? error.message : String(error)), complaint: 'UNEXPECTED' };
   }
-  const base = {
-    replayed: error.headers?.['idempotent-replayed'] === 'true',
+  const failed = classify(error);
+  const isReplayed = error.headers?.['idempotent-replayed'] === 'true';
+  return {
+    ...failed,
+    isKeySpent: failed.isKeySpent || (isReplayed && failed.answer.kind === 'unknown'),
     ...(error.code === undefined ? {} : { code: error.code }),
     ...(error.payment_intent === undefined ? {} : { intent: error.payment_intent }),
   };
-  return { ...classify(error), ...base };
 }
 
 function classify(error: InstanceType<typeof Stripe.errors.StripeError>): FailedCall {
@@ -99,8 +127,10 @@ function classify(error: InstanceType<typeof Stripe.errors.StripeError>): Failed
   if (error.statusCode === 409) return { ...unknown('KEY_IN_USE', conflictRetryMs), outcome: 'ok' };
   // Also a lock time-out. Ahead of the idempotency layer: nothing was done.
   if (error instanceof StripeRateLimitError) {
-    const pauseMs = retryAfterMs ?? rateLimitRetryMs;
-    return { ...postponed('RATE_LIMITED', pauseMs, 'neutral'), pauseMs };
+    return {
+      ...postponed('RATE_LIMITED', retryAfterMs ?? 0, 'neutral'),
+      throttled: retryAfterMs === undefined ? {} : { retryAfterMs },
+    };
   }
   if (error instanceof StripeCardError) {
     const { code = 'card_declined', decline_code: declineCode, payment_intent: intent } = error;
@@ -111,6 +141,7 @@ function classify(error: InstanceType<typeof Stripe.errors.StripeError>): Failed
     return {
       ...unknown('KEY_USED_OTHERWISE', misconfiguredRetryMs),
       outcome: 'ok',
+      isKeySpent: true,
       complaint: 'IDEMPOTENCY_KEY_REUSED',
     };
   }
@@ -142,7 +173,7 @@ function refused(code: string, declineCode?: string, intent?: string): FailedCal
     ...(declineCode === undefined || declineCode === '' ? {} : { declineCode }),
     ...(intent === undefined ? {} : { intent }),
   } as const;
-  return { answer, outcome: 'ok', replayed: false };
+  return { answer, outcome: 'ok', isKeySpent: false };
 }
 
 function unknown(reason: string, retryAfterMs?: number): FailedCall {
@@ -151,9 +182,9 @@ function unknown(reason: string, retryAfterMs?: number): FailedCall {
     reason,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   } as const;
-  return { answer, outcome: 'failed', replayed: false };
+  return { answer, outcome: 'failed', isKeySpent: false };
 }
 
 function postponed(reason: string, retryAfterMs: number, outcome: CallOutcome): FailedCall {
-  return { answer: { kind: 'postponed', reason, retryAfterMs }, outcome, replayed: false };
+  return { answer: { kind: 'postponed', reason, retryAfterMs }, outcome, isKeySpent: false };
 }

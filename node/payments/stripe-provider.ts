@@ -3,14 +3,15 @@ import { createHash } from 'node:crypto';
 import Stripe from 'stripe';
 
 import type { Environment } from '../../store/environment.ts';
-import type { PaymentAnswer, PaymentProvider, PaymentRequest } from '../ports/payments.ts';
+import type { PaymentAnswer, PaymentMessage, PaymentProvider, PaymentRequest } from '../ports/payments.ts';
 import { Admission } from './admission.ts';
-import type { Lane } from './admission.ts';
 import { Breaker } from './breaker.ts';
 import type { BreakerOptions, BreakerState } from './breaker.ts';
-import { answerOf, answerOfRefund, failedCallOf } from './stripe-answers.ts';
+import { answerOf, answerOfRefund } from './stripe-answers.ts';
 import type { FailedCall } from './stripe-answers.ts';
 import { StripeHttpClient } from './stripe-http-client.ts';
+import { StripeLine } from './stripe-line.ts';
+import type { Called } from './stripe-line.ts';
 
 /**
  * Payments by Stripe, through its own client. Owns the way there: keys, budget, queue, circuit, deadlines. Does
@@ -20,8 +21,12 @@ import { StripeHttpClient } from './stripe-http-client.ts';
  *       send the same, at all times, and one charge comes of it.
  *   M2  `refused` only when Stripe said that it did not happen; `postponed` only when nothing can have been
  *       done; everything else is `unknown`.
- *   M3  Stripe forgets keys after a day. A payment that was first asked for longer ago is looked up by its order
- *       before anything is sent, because the old key would charge anew.
+ *   M3  A key is sent only while Stripe is sure to remember it: later it would charge anew. An attempt that is older, or
+ *       whose key repeats an outage, is only looked for; where nothing is found it is `spent`, and the order flow
+ *       decides whether there may be another.
+ *   M4  Capture, cancellation and the refund of a whole charge happen once at Stripe whatever key they come with: where
+ *       a key is spent they are sent without one.
+ *   M5  A payment of another sum than the order's is nobody's success.
  */
 export interface StripeProviderOptions {
   readonly apiKey: string;
@@ -39,9 +44,11 @@ export interface StripeProviderOptions {
   /** Longer than this a call does not wait for its turn. */
   readonly maxWaitMs?: number;
   readonly breaker?: Partial<BreakerOptions>;
+  /** How long after an attempt was first asked for its key may still be sent; 23 hours by default. */
+  readonly keyWindowMs?: number;
 }
 
-export type PaymentOperation = 'pay' | 'capture' | 'reverse' | 'lookUp';
+export type PaymentOperation = Exclude<keyof PaymentProvider, 'verifyWebhook' | 'close'>;
 
 export interface PaymentObserver {
   /** One answer of the provider port; `seconds` includes the queue and every call that it took. */
@@ -56,7 +63,9 @@ export interface StripeProvider extends PaymentProvider {
   changeBudget(requestsPerSecond: number): void;
 }
 
-const defaults = { maxQueue: 2_000, maxWaitMs: 2_000 };
+const hourMs = 3_600_000;
+/** The window ends short of the day after which Stripe may forget a key, by more than clocks disagree. */
+const defaults = { maxQueue: 2_000, maxWaitMs: 2_000, keyWindowMs: 23 * hourMs };
 const breakerDefaults: BreakerOptions = {
   window: 40,
   callsMin: 10,
@@ -64,14 +73,9 @@ const breakerDefaults: BreakerOptions = {
   openMs: 1_000,
   openMsMax: 30_000,
 };
-/** Short of the day after which Stripe may forget a key, by more than clocks disagree. */
-const keysHoldMs = 23 * 3_600_000;
 const webhookToleranceSeconds = 300;
 const closeTimeoutMs = 2_000;
 const withRefunds = { expand: ['latest_charge.refunds'] };
-
-type Called<Value> =
-  { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly failed: FailedCall };
 
 export function createStripeProvider(
   options: StripeProviderOptions,
@@ -81,7 +85,7 @@ export function createStripeProvider(
   const { clock, log } = environment;
   const { apiKey, protocol, host, port, timeoutMs, maxConcurrent, requestsPerSecond, webhookSecret } =
     options;
-  const { maxQueue = defaults.maxQueue, maxWaitMs = defaults.maxWaitMs } = options;
+  const { maxQueue, maxWaitMs, keyWindowMs } = { ...defaults, ...options };
 
   const admission = new Admission({ maxConcurrent, requestsPerSecond, maxQueue, maxWaitMs }, { clock });
   const breaker = new Breaker({ ...breakerDefaults, ...options.breaker }, environment);
@@ -96,40 +100,14 @@ export function createStripeProvider(
     telemetry: false,
   });
 
-  /** One request to Stripe, when the circuit and the budget let it through. Never rejects. */
-  async function call<Value>(lane: Lane, request: () => Promise<Value>): Promise<Called<Value>> {
-    // Before the queue, so that nobody waits in line for a closed door; and again behind it.
-    const blockedForMs = breaker.blockedForMs();
-    if (blockedForMs > 0) return notNow('CIRCUIT_OPEN', blockedForMs);
-    const admitted = await admission.enter(lane);
-    if (admitted.kind === 'turnedAway') return notNow(admitted.reason, admitted.retryAfterMs);
-    try {
-      if (!breaker.begin()) return notNow('CIRCUIT_OPEN', breaker.blockedForMs());
-      try {
-        const value = await request();
-        breaker.report('ok');
-        return { ok: true, value };
-      } catch (error) {
-        const failed = failedCallOf(error);
-        breaker.report(failed.outcome);
-        if (failed.pauseMs !== undefined) admission.pause(failed.pauseMs);
-        if (failed.complaint !== undefined) {
-          log.error({ code: failed.complaint, reason: reasonOf(failed.answer) }, 'payment provider');
-        }
-        return { ok: false, failed };
-      }
-    } finally {
-      admission.leave();
-    }
-  }
+  const line = new StripeLine({ admission, breaker, log });
 
   async function pay(request: Parameters<PaymentProvider['pay']>[0]): Promise<PaymentAnswer> {
-    const { orderId, attempt, amount, currency, method, capture, firstAskedAt } = request;
-    if (firstAskedAt !== undefined && clock.now() - firstAskedAt > keysHoldMs) {
-      const found = await findPayment(request);
-      if (found !== undefined) return found;
+    const { orderId, attempt, amount, currency, method, capture, firstAskedAt, returnUrl } = request;
+    if (firstAskedAt !== undefined && clock.now() - firstAskedAt > keyWindowMs) {
+      return findOrSpent(request, 'KEY_FORGOTTEN');
     }
-    const created = await call('begin', () =>
+    const created = await line.call('begin', () =>
       stripe.paymentIntents.create(
         {
           amount,
@@ -137,108 +115,125 @@ export function createStripeProvider(
           confirm: true,
           capture_method: capture === 'immediate' ? 'automatic' : 'manual',
           payment_method: method,
-          // Nobody is there to be redirected or to authenticate: decline instead of waiting for it.
-          off_session: true,
-          automatic_payment_methods: { enabled: true, allow_redirects: 'never' },
+          // Without a page to come back to, only what the shop's own page can show.
+          automatic_payment_methods: {
+            enabled: true,
+            allow_redirects: returnUrl === undefined ? 'never' : 'always',
+          },
+          ...(returnUrl === undefined ? {} : { return_url: returnUrl }),
           metadata: { order_id: orderId, attempt: String(attempt) },
         },
         { idempotencyKey: keyOf(request, 'pay') },
       ),
     );
     if (created.ok) return answerOf(created.value);
-    const { answer, replayed, complaint } = created.failed;
-    // The key remembers an outage and will repeat it all day, or belongs to another request. What came of the
-    // payment, its order tells.
-    const isKeySpent = answer.kind === 'unknown' && (replayed || complaint !== undefined);
-    return isKeySpent ? ((await findPayment(request)) ?? answer) : answer;
+    const { answer, isKeySpent } = created.failed;
+    return isKeySpent && answer.kind === 'unknown' ? findOrSpent(request, answer.reason) : answer;
   }
 
-  /** This attempt's payment, by the order it is for; undefined when there is none of this sum. */
-  async function findPayment(request: PaymentRequest): Promise<PaymentAnswer | undefined> {
+  async function findOrSpent(request: PaymentRequest, reason: string): Promise<PaymentAnswer> {
+    const found = await find(request);
+    return found.kind === 'absent' ? { kind: 'spent', reason } : found;
+  }
+
+  async function find(request: PaymentRequest): Promise<PaymentAnswer> {
     const { orderId, attempt, amount, currency } = request;
     const query = `metadata['order_id']:'${orderId.replaceAll(/['\\]/g, '\\$&')}'`;
-    const found = await call('finish', () =>
-      stripe.paymentIntents.search({ query, expand: ['data.latest_charge.refunds'] }),
+    const found = await line.call('finish', () =>
+      stripe.paymentIntents.search({ query, limit: 100, expand: ['data.latest_charge.refunds'] }),
     );
     // A search that is not allowed says nothing of the payment.
     if (!found.ok) {
       const { answer } = found.failed;
       return answer.kind === 'refused' ? { kind: 'unknown', reason: 'SEARCH_REFUSED' } : answer;
     }
-    const intent = found.value.data.find(
-      (candidate) =>
-        candidate.metadata['attempt'] === String(attempt) &&
-        candidate.amount === amount &&
-        candidate.currency === currency.toLowerCase(),
-    );
-    return intent && answerOf(intent);
+    const made = found.value.data.filter((intent) => intent.metadata['attempt'] === String(attempt));
+    if (made.length === 0) return { kind: 'absent' };
+    // Where a key was forgotten too early there may be several: what has money comes first.
+    const [intent] = made
+      .filter((one) => one.amount === amount && one.currency === currency.toLowerCase())
+      .toSorted((a, b) => Number(holdsMoney(b)) - Number(holdsMoney(a)));
+    return intent === undefined ? { kind: 'unknown', reason: 'KEY_USED_OTHERWISE' } : answerOf(intent);
   }
 
   async function capture(request: Parameters<PaymentProvider['capture']>[0]): Promise<PaymentAnswer> {
     const { intent } = request;
     if (intent === '') return noPayment();
-    const captured = await call('finish', () =>
-      stripe.paymentIntents.capture(intent, {}, { idempotencyKey: keyOf(request, 'capture') }),
+    const captured = await once(keyOf(request, 'capture'), (keyed) =>
+      stripe.paymentIntents.capture(intent, {}, keyed),
     );
     if (captured.ok) return answerOf(captured.value);
     const { answer, code, intent: shown } = captured.failed;
     if (code !== 'payment_intent_unexpected_state' || shown === undefined) return answer;
     // Captured already, by an attempt whose key is forgotten: that is what was asked for. Voided: it is not.
-    if (shown.status === 'succeeded') return { kind: 'captured', intent };
+    if (shown.status === 'succeeded') return answerOf(shown);
     return shown.status === 'canceled' ? { kind: 'refused', code: 'payment_voided', intent } : answer;
   }
 
   async function lookUp(intent: string): Promise<PaymentAnswer> {
     if (intent === '') return noPayment();
-    const found = await call('finish', () => stripe.paymentIntents.retrieve(intent, withRefunds));
+    const found = await line.call('finish', () => stripe.paymentIntents.retrieve(intent, withRefunds));
     return found.ok ? answerOf(found.value) : found.failed.answer;
   }
 
+  async function lookUpRefund({ intent, refund }: { readonly intent: string; readonly refund: string }) {
+    const found = await line.call('finish', () => stripe.refunds.retrieve(refund));
+    return found.ok ? answerOfRefund(found.value, intent) : found.failed.answer;
+  }
+
   async function reverse(request: Parameters<PaymentProvider['reverse']>[0]): Promise<PaymentAnswer> {
-    const state = request.intent === '' ? await findPayment(request) : await lookUp(request.intent);
-    if (state === undefined) return noPayment();
+    const state = request.intent === '' ? await find(request) : await lookUp(request.intent);
     switch (state.kind) {
       case 'authorized':
-        return cancel(request, state.intent);
+      case 'actionRequired':
+        return unlessCaptured(await voided(request, state.intent));
       case 'captured':
-        return refund(request, state.intent);
+      case 'otherSum':
+        return refunded(request, state.intent);
+      case 'refundFailed':
+        return refunded(request, state.intent, state.refund);
       // A declined payment holds no money. Cancelled, it cannot be confirmed by anybody later.
       case 'refused':
-        return state.intent === undefined ? state : cancel(request, state.intent);
-      case 'voided':
-      case 'refunded':
-      case 'unknown':
-      case 'postponed':
+        return state.intent === undefined ? state : unlessCaptured(await voided(request, state.intent));
+      case 'absent':
+        return noPayment();
+      default:
         return state;
     }
   }
 
-  async function cancel(request: PaymentRequest, intent: string): Promise<PaymentAnswer> {
-    const cancelled = await call('finish', () =>
-      stripe.paymentIntents.cancel(intent, {}, { idempotencyKey: keyOf(request, 'cancel') }),
+  async function voided(request: PaymentRequest, intent: string): Promise<PaymentAnswer> {
+    const cancelled = await once(keyOf(request, 'cancel'), (keyed) =>
+      stripe.paymentIntents.cancel(intent, {}, keyed),
     );
     if (cancelled.ok) return answerOf(cancelled.value);
     return settledOtherwise(cancelled.failed, 'payment_intent_unexpected_state', intent);
   }
 
-  async function refund(request: PaymentRequest, intent: string): Promise<PaymentAnswer> {
-    const metadata = { order_id: request.orderId };
-    const refunded = await call('finish', () =>
-      stripe.refunds.create(
-        { payment_intent: intent, metadata },
-        { idempotencyKey: keyOf(request, 'refund') },
-      ),
+  /** All that is left of the charge. Each refund that failed calls for another one, with a key of its own. */
+  async function refunded(request: PaymentRequest, intent: string, after = ''): Promise<PaymentAnswer> {
+    const metadata = { order_id: request.orderId, attempt: String(request.attempt) };
+    const made = await once(`${keyOf(request, 'refund')}${after && `:${after}`}`, (keyed) =>
+      stripe.refunds.create({ payment_intent: intent, metadata }, keyed),
     );
-    if (refunded.ok) return answerOfRefund(refunded.value, intent);
-    return settledOtherwise(refunded.failed, 'charge_already_refunded', intent);
+    if (made.ok) return answerOfRefund(made.value, intent);
+    return unlessCaptured(await settledOtherwise(made.failed, 'charge_already_refunded', intent));
+  }
+
+  /** M4. */
+  async function once<Value>(
+    idempotencyKey: string,
+    send: (keyed: Stripe.RequestOptions) => Promise<Value>,
+  ): Promise<Called<Value>> {
+    const first = await line.call('finish', () => send({ idempotencyKey }));
+    return first.ok || !first.failed.isKeySpent ? first : line.call('finish', () => send({}));
   }
 
   /** Somebody else changed the payment between our look and our call: look again rather than guess. */
   async function settledOtherwise(failed: FailedCall, code: string, intent: string): Promise<PaymentAnswer> {
     if (failed.code !== code) return failed.answer;
     const now = await lookUp(intent);
-    if (now.kind !== 'authorized' && now.kind !== 'captured') return now;
-    return { kind: 'unknown', reason: 'PAYMENT_CHANGED', retryAfterMs: 100 };
+    return now.kind === 'authorized' || now.kind === 'actionRequired' ? changed() : now;
   }
 
   async function observed(
@@ -255,7 +250,10 @@ export function createStripeProvider(
     pay: (request) => observed('pay', () => pay(request)),
     capture: (request) => observed('capture', () => capture(request)),
     reverse: (request) => observed('reverse', () => reverse(request)),
+    cancel: (request) => observed('cancel', () => voided(request, request.intent)),
     lookUp: (intent) => observed('lookUp', () => lookUp(intent)),
+    lookUpRefund: (payment) => observed('lookUpRefund', () => lookUpRefund(payment)),
+    find: (request) => observed('find', () => find(request)),
 
     verifyWebhook(rawBody, signature) {
       if (webhookSecret === undefined) return undefined;
@@ -268,9 +266,7 @@ export function createStripeProvider(
           undefined,
           clock.now(),
         );
-        const { metadata } = event.data.object as { metadata?: Record<string, unknown> | null };
-        const orderId = metadata?.['order_id'];
-        return { eventId: event.id, type: event.type, ...(typeof orderId === 'string' ? { orderId } : {}) };
+        return messageOf(event);
       } catch {
         return undefined;
       }
@@ -312,11 +308,35 @@ function noPayment(): PaymentAnswer {
   return { kind: 'refused', code: 'payment_not_found' };
 }
 
-function notNow(reason: string, retryAfterMs: number): { readonly ok: false; readonly failed: FailedCall } {
-  const answer = { kind: 'postponed', reason, retryAfterMs } as const;
-  return { ok: false, failed: { answer, outcome: 'neutral', replayed: false } };
+function holdsMoney({ status }: Stripe.PaymentIntent): boolean {
+  return status === 'succeeded' || status === 'requires_capture' || status === 'processing';
 }
 
-function reasonOf(answer: FailedCall['answer']): string {
-  return answer.kind === 'refused' ? answer.code : answer.reason;
+/** Who wants to give money back has to come again when it was captured meanwhile. */
+function unlessCaptured(answer: PaymentAnswer): PaymentAnswer {
+  return answer.kind === 'captured' ? changed() : answer;
+}
+
+function changed(): PaymentAnswer {
+  return { kind: 'unknown', reason: 'PAYMENT_CHANGED', retryAfterMs: 100 };
+}
+
+/** Events about a payment, its charge or a refund of it; the last two name the payment they belong to. */
+function messageOf({ id: eventId, type, data }: Stripe.Event): PaymentMessage {
+  const subject = data.object as {
+    readonly object?: string;
+    readonly id?: string;
+    readonly payment_intent?: unknown;
+    readonly metadata?: Readonly<Record<string, unknown>> | null;
+  };
+  const orderId = subject.metadata?.['order_id'];
+  const attempt = Number(subject.metadata?.['attempt']);
+  const intent = subject.object === 'payment_intent' ? subject.id : subject.payment_intent;
+  return {
+    eventId,
+    type,
+    ...(typeof orderId === 'string' ? { orderId } : {}),
+    ...(typeof intent === 'string' ? { intent } : {}),
+    ...(Number.isSafeInteger(attempt) && attempt > 0 ? { attempt } : {}),
+  };
 }

@@ -1,10 +1,18 @@
-import type { Clock } from '../../store/environment.ts';
 import type { Ledger, ReleaseReason } from '../../store/ledger/port.ts';
-import type { OrderFact } from '../orders/events.ts';
+import type { OrderFact, PaymentName } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import type { Order } from '../orders/order.ts';
 import { illegal, type OrderEffect } from '../orders/transitions.ts';
-import type { PaymentAnswer, PaymentProvider } from '../ports/payments.ts';
+import type { PaymentAnswer } from '../ports/payments.ts';
+import {
+  askForPayment,
+  giveBack,
+  notYet,
+  requestOf,
+  withdrawPayment,
+  type PaymentStepDependencies,
+} from './payment-steps.ts';
+import { fact, park, type Performed } from './performed.ts';
 import type { WorkflowObserver } from './ports.ts';
 
 /**
@@ -16,19 +24,8 @@ import type { WorkflowObserver } from './ports.ts';
  * P3  An order ends without goods for the first reason that the ledger accepted, whoever gave it: an accepted
  *     cancellation ends `cancelled`, whatever happened meanwhile, and two homes never tell two endings.
  */
-export type Performed =
-  | { readonly kind: 'facts'; readonly facts: readonly OrderFact[] }
-  /** Not known yet: ask again. */
-  | { readonly kind: 'again'; readonly code: string; readonly afterMs?: number }
-  /** This can not go on by itself: seen by an operator, tried again at long intervals. */
-  | { readonly kind: 'park'; readonly code: string; readonly detail: string }
-  /** It ended so long ago that the ledger knows it no more: whatever this node missed, nothing is left to do. */
-  | { readonly kind: 'forgotten' };
-
-export interface PerformDependencies {
-  readonly clock: Clock;
+export interface PerformDependencies extends PaymentStepDependencies {
   readonly ledger: Pick<Ledger, 'hold' | 'commit' | 'release'>;
-  readonly payments: Pick<PaymentProvider, 'pay' | 'capture' | 'reverse' | 'lookUp'>;
   readonly observer: Pick<WorkflowObserver, 'held'>;
 }
 
@@ -43,23 +40,14 @@ export async function perform(
   const { ledger, payments, observer } = dependencies;
   const { order } = folded;
   const reference = { orderId: order.id, createdAt: order.createdAt };
-  const payment = {
-    orderId: order.id,
-    attempt: 1,
-    amount: order.total,
-    currency: order.currency,
-    // Never later than it was first asked for, and known to whatever node asks again.
-    firstAskedAt: order.createdAt,
-    ...(order.traceparent === undefined ? {} : { traceparent: order.traceparent }),
-  };
-  const intent = order.payment.intent ?? '';
+  const { own } = folded.money;
 
   switch (effect.type) {
     case 'payment.authorize':
     case 'payment.charge':
-      return paid(await payments.pay({ ...payment, method: order.payment.method, capture: order.capture }));
+      return askForPayment(folded, dependencies);
     case 'payment.capture':
-      return captured(await payments.capture({ ...payment, intent }));
+      return capture();
     case 'payment.reverse':
       return reverse();
     case 'stock.hold':
@@ -71,7 +59,16 @@ export async function perform(
     case 'order.fail':
       return end('failed', { type: 'failed', data: { code: effect.code } });
     case 'order.cancel':
-      return end('cancelled', { type: 'cancelled', data: {} });
+      // T6. The ledger has closed the order already: it accepted the cancellation.
+      return own !== undefined && order.payment.status === 'action_required'
+        ? withdrawPayment(own, folded, dependencies)
+        : end('cancelled', { type: 'cancelled', data: {} });
+  }
+
+  async function capture(): Promise<Performed> {
+    const { intent = '', attempt = 1 } = own ?? {};
+    const answer = await payments.capture({ ...requestOf(folded, attempt), intent });
+    return captured(answer, { intent, attempt });
   }
 
   async function hold(ttlMs: number): Promise<Performed> {
@@ -114,26 +111,20 @@ export async function perform(
 
   /** P2. */
   async function reverse(): Promise<Performed> {
-    const closed = await ledger.release({
-      ...reference,
-      reason: order.cancelRequested ? 'cancelled' : 'refunded',
-    });
-    if (closed.kind === 'forgotten') return { kind: 'forgotten' };
-    if (closed.kind === 'committed') {
+    if (own === undefined) return park('PAYMENT_UNEXPECTED', 'reverse: there is no payment');
+    // Once money is on its way back, the ledger has long closed the order.
+    if (own.standing === 'authorized' || own.standing === 'captured') {
+      const closed = await ledger.release({
+        ...reference,
+        reason: order.cancelRequested ? 'cancelled' : 'refunded',
+      });
+      if (closed.kind === 'forgotten') return { kind: 'forgotten' };
       // Another home got there first: the goods are sold, so the money stays.
-      return order.payment.status === 'captured'
-        ? fact({ type: 'fulfilled', data: {} })
-        : captured(await payments.capture({ ...payment, intent }));
+      if (closed.kind === 'committed') {
+        return own.standing === 'captured' ? fact({ type: 'fulfilled', data: {} }) : capture();
+      }
     }
-    const answer = await payments.reverse({ ...payment, intent });
-    switch (answer.kind) {
-      case 'voided':
-        return fact({ type: 'reversed', data: { how: 'voided' } });
-      case 'refunded':
-        return fact({ type: 'reversed', data: { how: 'refunded', refund: answer.refund } });
-      default:
-        return notYet(answer, 'reverse');
-    }
+    return giveBack(own, folded, dependencies);
   }
 
   function end(reason: ReleaseReason, ending: OrderFact): Promise<Performed> {
@@ -152,7 +143,7 @@ export async function endWithout(
   if (closed.kind === 'forgotten') return { kind: 'forgotten' };
   if (closed.kind === 'committed') return park('LEDGER_DISAGREES', `${reason}, but its goods are sold`);
   if (closed.reason === reason) return fact(ending);
-  return { kind: 'facts', facts: ENDINGS[closed.reason] };
+  return fact(...ENDINGS[closed.reason]);
 }
 
 /** How an order ends when the ledger had accepted another reason before this home came with its own. */
@@ -166,63 +157,17 @@ const ENDINGS: Readonly<Record<ReleaseReason, readonly OrderFact[]>> = {
   abandoned: [{ type: 'failed', data: { code: 'ABANDONED' } }],
 };
 
-function paid(answer: PaymentAnswer): Performed {
-  switch (answer.kind) {
-    case 'authorized':
-    case 'captured':
-      return fact({ type: 'paid', data: { mode: answer.kind, intent: answer.intent, attempt: 1 } });
-    case 'refused': {
-      const { code, declineCode, intent } = answer;
-      return fact({
-        type: 'paymentRefused',
-        data: {
-          code,
-          ...(declineCode === undefined ? {} : { declineCode }),
-          ...(intent === undefined ? {} : { intent }),
-        },
-      });
-    }
-    default:
-      return notYet(answer, 'pay');
-  }
-}
-
-function captured(answer: PaymentAnswer): Performed {
+function captured(answer: PaymentAnswer, payment: PaymentName): Performed {
   switch (answer.kind) {
     case 'captured':
-      return fact({ type: 'captured', data: { intent: answer.intent } });
+      return fact({ type: 'captured', data: payment });
     case 'refused':
-      return fact({ type: 'captureRefused', data: { code: answer.code } });
+      return fact({ type: 'captureRefused', data: { code: answer.code, ...payment } });
     default:
       return notYet(answer, 'capture');
   }
 }
 
-function notYet(answer: PaymentAnswer, operation: string): Performed {
-  switch (answer.kind) {
-    case 'unknown':
-      return again('PAYMENT_UNKNOWN', answer.retryAfterMs);
-    case 'postponed':
-      return again('PAYMENT_POSTPONED', answer.retryAfterMs);
-    case 'refused':
-      return park('PAYMENT_REFUSED', `${operation}: ${answer.code}`);
-    default:
-      return park('PAYMENT_UNEXPECTED', `${operation}: the payment is ${answer.kind}`);
-  }
-}
-
 function codeOf(reason: ReleaseReason): string {
   return reason.toUpperCase();
-}
-
-function fact(one: OrderFact): Performed {
-  return { kind: 'facts', facts: [one] };
-}
-
-function again(code: string, afterMs?: number): Performed {
-  return afterMs === undefined ? { kind: 'again', code } : { kind: 'again', code, afterMs };
-}
-
-function park(code: string, detail: string): Performed {
-  return { kind: 'park', code, detail };
 }

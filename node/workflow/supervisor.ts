@@ -62,11 +62,9 @@ export class Supervisor {
         if (reachable) this.#unreachableSince.delete(id);
         else this.#unreachableSince.set(id, environment.clock.monotonic());
       }),
-      // What another node wrote about an order driven here (a cancellation) is news for its loop.
+      // What others wrote about an order driven here (a cancellation, word of the provider) is news for its loop.
       views.onChange((orderId, folded) => {
-        if (folded.order.cancelRequested && this.#dependencies.driver.isDriving(orderId)) {
-          this.#dependencies.driver.drive(orderId);
-        }
+        this.#dependencies.driver.changed(orderId, folded);
       }),
     );
     this.#started = true;

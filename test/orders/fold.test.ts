@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { OrderFact, RecordedEvent } from '../../node/orders/events.ts';
 import { foldOrder } from '../../node/orders/fold.ts';
+import { isExpected } from '../../node/orders/money.ts';
 import { registeredFact } from '../support/registered-fact.ts';
 
 const registered = registeredFact();
@@ -11,7 +12,30 @@ const later: readonly OrderFact[] = [
   { type: 'deferred', data: { reason: 'QUORUM_UNAVAILABLE' } },
   { type: 'takenOver', data: { from: 'n1' } },
   { type: 'paymentRequested', data: { attempt: 1 } },
+  { type: 'paymentRequested', data: { attempt: 2 } },
+  { type: 'paymentSpent', data: { attempt: 1, reason: 'STATUS_500' } },
+  { type: 'paymentProcessing', data: { intent: 'pi_1', attempt: 1 } },
+  {
+    type: 'paymentActionRequired',
+    data: {
+      intent: 'pi_2',
+      attempt: 2,
+      nextAction: { type: 'redirect', url: 'https://bank.example' },
+      expiresAt: 9_000,
+    },
+  },
+  { type: 'paymentNotified', data: { eventId: 'evt_1', eventType: 'x', intent: 'pi_2', attempt: 2 } },
+  {
+    type: 'paymentNotified',
+    data: { eventId: 'evt_3', eventType: 'refund.failed', intent: 'pi_2', attempt: 2 },
+  },
+  { type: 'paymentNotified', data: { eventId: 'evt_2', eventType: 'y', intent: 'pi_3', attempt: 1 } },
   { type: 'paid', data: { mode: 'authorized', intent: 'pi_1', attempt: 1 } },
+  { type: 'paid', data: { mode: 'captured', intent: 'pi_2', attempt: 2 } },
+  { type: 'captured', data: { intent: 'pi_2', attempt: 2 } },
+  { type: 'refundPending', data: { intent: 'pi_1', attempt: 1, refund: 're_1' } },
+  { type: 'refundFailed', data: { intent: 'pi_1', attempt: 1, refund: 're_1', code: 'declined' } },
+  { type: 'reversed', data: { how: 'refunded', refund: 're_2', intent: 'pi_2', attempt: 2 } },
   { type: 'paymentRefused', data: { code: 'card_declined' } },
   { type: 'reserved', data: { expiresAt: 9_000 } },
   { type: 'outOfStock', data: { code: 'OUT_OF_STOCK', sku: 'MUG' } },
@@ -95,8 +119,11 @@ describe('the fold of an order', () => {
         const folded = foldOrder(events);
         if (folded === undefined) return;
         const { outcome, payment } = folded.order;
-        const unsettled = ['requested', 'authorized', 'captured'].includes(payment.status);
-        expect(folded.open).toBe(outcome === undefined || (outcome !== 'fulfilled' && unsettled));
+        const { own, strays, unanswered, unseen, doubted } = folded.money;
+        const isSettled = ['pending', 'refused', 'voided', 'refunded'].includes(payment.status);
+        const isOwnRight = outcome === 'fulfilled' ? own === undefined || !isExpected(own) : isSettled;
+        const isAllKnown = [...strays, ...unseen, ...doubted].length === 0 && unanswered === undefined;
+        expect(folded.open).toBe(!(outcome !== undefined && isOwnRight && isAllKnown));
         if (!folded.open) expect(folded.trigger).toBeUndefined();
       }),
     );

@@ -8,7 +8,7 @@ const body = Buffer.from(
     id: 'evt_1',
     object: 'event',
     type: 'payment_intent.succeeded',
-    data: { object: { id: 'pi_1', object: 'payment_intent', metadata: { order_id: 'o1' } } },
+    data: { object: { id: 'pi_1', object: 'payment_intent', metadata: { order_id: 'o1', attempt: '2' } } },
   }),
 );
 
@@ -22,7 +22,13 @@ function signed(options: { secret?: string; ageSeconds?: number } = {}): string 
 
 test('an event is believed when its signature is good and young, and names its order', () => {
   const { provider } = openShopAt('http://127.0.0.1:9');
-  const event = { eventId: 'evt_1', type: 'payment_intent.succeeded', orderId: 'o1' };
+  const event = {
+    eventId: 'evt_1',
+    type: 'payment_intent.succeeded',
+    orderId: 'o1',
+    intent: 'pi_1',
+    attempt: 2,
+  };
   expect(provider.verifyWebhook(body, signed())).toEqual(event);
   expect(provider.verifyWebhook(body, signed({ ageSeconds: 290 }))).toEqual(event);
   expect(provider.verifyWebhook(body, signed({ ageSeconds: 310 }))).toBeUndefined();

@@ -242,9 +242,10 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a payment key for every attempt',
-    file: 'node/workflow/perform.ts',
-    find: '    attempt: 1,\n    amount',
-    replace: '    attempt: dependencies.clock.now(),\n    amount',
+    file: 'node/workflow/payment-steps.ts',
+    find: '    attempt,\n    amount',
+    replace:
+      '    attempt: ((globalThis as { asked?: number }).asked = ((globalThis as { asked?: number }).asked ?? 0) + 1),\n    amount',
     why: 'Who asks again charges again.',
     caughtBy: ['money'],
     seeds: { from: 1, count: 250, mode: 'safety' },

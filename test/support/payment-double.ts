@@ -1,4 +1,4 @@
-import type { PaymentAnswer, PaymentProvider } from '../../node/ports/payments.ts';
+import type { PaymentAnswer, Payments } from '../../node/ports/payments.ts';
 
 /**
  * A payment provider in memory, for tests of the order flow that need thousands of payments in virtual time. It
@@ -7,7 +7,7 @@ import type { PaymentAnswer, PaymentProvider } from '../../node/ports/payments.t
  */
 export type MoneyState = 'none' | 'refused' | 'authorized' | 'captured' | 'voided' | 'refunded';
 
-export interface PaymentDouble extends Pick<PaymentProvider, 'pay' | 'capture' | 'reverse' | 'lookUp'> {
+export interface PaymentDouble extends Payments {
   state(orderId: string): MoneyState;
   timesTaken(orderId: string): number;
 }
@@ -53,8 +53,18 @@ export function paymentDouble(): PaymentDouble {
       if (state(orderId) === 'captured') states.set(orderId, 'refunded');
       return answer(orderId);
     },
+    async cancel({ orderId }) {
+      if (state(orderId) === 'authorized') states.set(orderId, 'voided');
+      return answer(orderId);
+    },
     async lookUp(intent) {
       return answer(intent.slice(3));
+    },
+    async lookUpRefund({ intent }) {
+      return answer(intent.slice(3));
+    },
+    async find({ orderId }) {
+      return state(orderId) === 'none' ? { kind: 'absent' } : answer(orderId);
     },
   };
 }

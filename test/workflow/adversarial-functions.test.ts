@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { OrderFact, RecordedEvent } from '../../node/orders/events.ts';
 import { foldOrder, type FoldedOrder } from '../../node/orders/fold.ts';
 import type { OrderEffect } from '../../node/orders/transitions.ts';
+import { PAYMENT_POLICY } from '../../node/workflow/payment-steps.ts';
 import { perform } from '../../node/workflow/perform.ts';
 import { honestEffect } from '../support/honest-functions.ts';
 import { paymentDouble } from '../support/payment-double.ts';
@@ -68,7 +69,8 @@ describe('an order under functions that ask for anything', () => {
           const clock = new VirtualClock();
           const ledger = await stockLedger({ clock, products: [{ sku: 'MUG', onHand }] });
           const payments = paymentDouble();
-          const dependencies = { clock, ledger, payments, observer: { held: () => undefined } };
+          const observer = { held: () => undefined };
+          const dependencies = { clock, ledger, payments, observer, paymentPolicy: PAYMENT_POLICY };
           const registered: RecordedEvent = {
             id: 'n1:1',
             orderId: 'ord_x',

@@ -1,5 +1,5 @@
 import type { Random } from '../../../store/environment.ts';
-import type { PaymentAnswer, PaymentProvider, PaymentRequest } from '../../../node/ports/payments.ts';
+import type { PaymentAnswer, PaymentRequest, Payments } from '../../../node/ports/payments.ts';
 import type { Process } from './process.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -21,8 +21,6 @@ export interface BankPace {
 }
 
 export type BankFault = 'paymentLost' | 'paymentAnswerLost' | 'paymentLate' | 'paymentDown';
-
-type Payments = Pick<PaymentProvider, 'pay' | 'capture' | 'reverse' | 'lookUp'>;
 
 interface Payment {
   readonly intent: string;
@@ -79,7 +77,14 @@ export class Bank {
           this.#once(keyOf('capture', request), () => this.#capture(request.orderId)),
         ),
       reverse: (request) => ask(request.orderId, 'reverse', () => this.#reverse(request.orderId)),
+      cancel: (request) => ask(request.orderId, 'cancel', () => this.#cancel(request.orderId)),
       lookUp: (intent) => ask(orderIdOf(intent), 'lookUp', () => this.#statusOf(orderIdOf(intent))),
+      lookUpRefund: ({ intent }) =>
+        ask(orderIdOf(intent), 'lookUpRefund', () => this.#statusOf(orderIdOf(intent))),
+      find: ({ orderId }) =>
+        ask(orderId, 'find', () =>
+          this.#of(orderId).length === 0 ? { kind: 'absent' } : this.#statusOf(orderId),
+        ),
     };
   }
 
@@ -162,6 +167,15 @@ export class Bank {
     }
     if (payment?.status === 'captured') return { kind: 'captured', intent: payment.intent };
     return { kind: 'refused', code: 'payment_intent_unexpected_state', intent: payment?.intent ?? '' };
+  }
+
+  #cancel(orderId: string): PaymentAnswer {
+    for (const payment of this.#of(orderId)) {
+      if (payment.status !== 'authorized') continue;
+      payment.status = 'voided';
+      this.#onMove(orderId, payment.status);
+    }
+    return this.#statusOf(orderId);
   }
 
   #reverse(orderId: string): PaymentAnswer {
