@@ -233,6 +233,11 @@ export async function startNode(
     if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
     if (!state.caughtUp) reasons.push('the node is catching up with its peers');
     if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');
+    if (membership.isWaiting)
+      reasons.push(
+        'the disk was empty: the node waits for its cluster to take it in. If there is none yet, found it: start its ' +
+          'first voters with --found',
+      );
     if (store.ledger.lastSyncAt() === 0)
       reasons.push('no catalogue has been read from the system of record yet');
     return { ready: reasons.length === 0, reasons };
@@ -275,6 +280,7 @@ function open(
     { environment, observer },
   );
 }
+      found: config.cluster.found,
 
 function clusterView(config: NodeConfig, store: Store): ClusterView {
   const { leader, term } = store.ledger.status();

@@ -53,6 +53,10 @@ export interface NodeConfig {
   readonly peers: HostAndPort;
   /** All members of the cluster, this one included, as in the file. */
   readonly members: readonly MemberConfig[];
+  readonly cluster: {
+    /** Whether this node, if its disk is empty, founds a cluster with the voters of its file. */
+    readonly found: boolean;
+  };
   readonly systemOfRecord: { readonly url: Secret };
   /** Absolute path of a CSV catalogue for an empty system of record. */
   readonly catalog?: string;
@@ -211,6 +215,7 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
     ...(document.catalog === undefined ? {} : { catalog: resolve(directory, document.catalog) }),
     payments: {
       provider: payments.provider,
+    cluster: document.cluster,
       apiKey: secret('payments', 'apiKey'),
       apiBase: {
         protocol: https ? 'https' : 'http',

@@ -31,9 +31,14 @@ export interface AssembleOptions {
   readonly zone: string;
   /**
    * All members, this node included: what a cluster is founded with, and whom a newcomer asks. Once the ledger knows
-   * of a list, that one counts. A node that is no voter here founds nothing: it waits to be told.
+   * of a list, that one counts.
    */
   readonly members: readonly MemberRecord[];
+  /**
+   * Whether this node may found a cluster with the voters among `members`, if it is one and its disk knows of no list.
+   * Otherwise it waits to be told: an empty disk cannot tell a new cluster from one that has long had other members.
+   */
+  readonly found: boolean;
   readonly ledger?: {
     readonly heartbeatMs?: number;
     readonly electionTimeoutMs?: number;
@@ -69,6 +74,9 @@ export interface AssembledStore {
   close(): Promise<void>;
 }
 
+const waitingMessage =
+  'this disk is empty: the node waits for its cluster to take it in. A new cluster has to be founded: start each of ' +
+  'its first voters once with --found (or cluster.found: true)';
 const commandTimeoutMsDefault = 5_000;
 /** Of the entries before a snapshot, for who is a little behind; never more than lie between two snapshots. */
 const keptEntriesMax = 2_000;
@@ -101,11 +109,12 @@ export async function assembleStore(
     closing.push(() => committer.close());
     const parts = { ...dependencies, committer };
     const founding = foundingList(members);
+    const founds = options.found && isVoter(options);
     const machine = createStockMachine();
     const replica = await openReplica(
       {
         self,
-        ...(isFounder(options) ? configurationOf(founding) : { voters: [], observers: [] }),
+        ...(founds ? configurationOf(founding) : { voters: [], observers: [] }),
         ...timing,
         ...(snapshotAfterEntries === undefined ? {} : { snapshots: snapshotsEvery(snapshotAfterEntries) }),
       },
@@ -126,7 +135,11 @@ export async function assembleStore(
       { ...parts, isListCurrent: () => !replica.isRecovering() },
     );
     closing.push(() => journal.close());
+    const isWaiting = decided.index === 0 && !founds;
+    if (isWaiting) environment.log.warn({}, waitingMessage);
     if (decided.index > 0) {
+      if (options.found)
+        environment.log.warn({}, 'this node has a cluster already: it need not be told to found one');
       // Who was taken out has only its file to find those who may take it back.
       if (decided.list.members.some(({ id }) => id === self)) network.setMembers(decided.list.members);
       const disagreements = differences(founding, decided.list);
@@ -137,7 +150,7 @@ export async function assembleStore(
       }
     }
     const membership = openMembership(
-      { self, decided },
+      { self, decided, isWaiting },
       {
         environment,
         network,
@@ -184,7 +197,7 @@ function checkMembership({ self, zone, members }: AssembleOptions): void {
   );
 }
 
-function isFounder({ self, members }: AssembleOptions): boolean {
+function isVoter({ self, members }: AssembleOptions): boolean {
   return members.some(({ id, voter }) => id === self && voter);
 }
 

@@ -12,7 +12,7 @@ import type { MemberRecord } from './membership/port.ts';
 import { createNetwork } from './peers/network.ts';
 import type { Address, Lane, Network } from './peers/port.ts';
 
-export interface StoreOptions extends Pick<AssembleOptions, 'self' | 'zone' | 'ledger'> {
+export interface StoreOptions extends Pick<AssembleOptions, 'self' | 'zone' | 'found' | 'ledger'> {
   /** Created when missing; one process at a time. */
   readonly dataDirectory: string;
   readonly identity: Identity;

@@ -6,6 +6,7 @@ import { aborted, CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
 import { readAction } from './dev/actions.ts';
 import { askControl, listenForControl } from './dev/control.ts';
+import { noteFounded } from './dev/founding.ts';
 import { stopLeftovers } from './dev/leftovers.ts';
 import { planOf } from './dev/plan.ts';
 import { checkPortsFree } from './dev/ports.ts';
@@ -108,6 +109,7 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
     const { systemOfRecordUrl } = await orAborted(supervisor.start(), context.stop);
     const waiting = performance.now();
     await waitForReady(plan, readyTimeoutMs, interrupted);
+    noteFounded(plan);
     const sku = await waitForStock(plan, readyTimeoutMs, interrupted);
     // A system of record that was not empty may sell other things than the catalogue lists.
     const currency = (catalog.find((product) => product.sku === sku) ?? catalog[0])?.currency ?? 'EUR';

@@ -82,6 +82,7 @@ export const configSchema = section({
     })
     .min(1, { error: 'must list at least this node' })
     .max(32, { error: 'must list at most 32 members' }),
+  cluster: section({ found: flag.default(false) }).prefault({}),
   systemOfRecord: section({
     url: url(['postgres:', 'postgresql:']).optional(),
     urlFile: path.optional(),

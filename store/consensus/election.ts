@@ -4,6 +4,7 @@ import { tally } from './quorum.ts';
 import {
   becomeFollower,
   changeHardState,
+  configurationOf,
   electorateOf,
   isHardStateDurable,
   mayLead,
@@ -133,7 +134,13 @@ function conclude(state: State, votes: Parameters<typeof tally>[1], won: (state:
  * asks may know of a change that has not reached us, and counts by the configuration in its own log (C20).
  */
 function isAcceptable(state: State, candidate: PreVoteRequest | VoteRequest): boolean {
+  if (!hasBeenTold(state)) return false;
   return state.log.isCovered(candidate);
+}
+
+/** C22: who waits to be told who takes part has nothing to go by, and gives nobody its word. */
+function hasBeenTold(state: State): boolean {
+  return configurationOf(state).voters.length > 0;
 }
 
 function rivals(state: State): readonly NodeId[] {

@@ -37,6 +37,8 @@ export interface MembershipOptions {
   readonly self: NodeId;
   /** As found on this node's disk, or in its file when it has never heard of another. */
   readonly decided: DecidedList;
+  /** Whether nothing but its file says so: see `Membership.isWaiting`. */
+  readonly isWaiting?: boolean;
   /** How long a change may take in all. */
   readonly changeTimeoutMs?: number;
   /** How long the leader waits for members to become ready. */
@@ -84,12 +86,20 @@ class NodeMembership implements OpenMembership {
   readonly #handlers = new Set<(list: MemberList) => void>();
   readonly #cancels: Cancel[];
   #decided: DecidedList;
+  #isWaiting: boolean;
   #isChanging = false;
   #cancelFarewell: Cancel = () => undefined;
   #closed = false;
 
   constructor(options: MembershipOptions, dependencies: MembershipDependencies) {
-    this.#options = { changeTimeoutMs: 20_000, barrierTimeoutMs: 5_000, farewellMs: 500, ...options };
+    this.#options = {
+      isWaiting: false,
+      changeTimeoutMs: 20_000,
+      barrierTimeoutMs: 5_000,
+      farewellMs: 500,
+      ...options,
+    };
+    this.#isWaiting = this.#options.isWaiting;
     this.#dependencies = dependencies;
     this.#decided = options.decided;
     const { network, log, journal } = dependencies;
@@ -107,6 +117,10 @@ class NodeMembership implements OpenMembership {
 
   list(): MemberList {
     return this.#decided.list;
+  }
+
+  get isWaiting(): boolean {
+    return this.#isWaiting;
   }
 
   onChange(handler: (list: MemberList) => void): Cancel {
@@ -253,6 +267,7 @@ class NodeMembership implements OpenMembership {
     if (this.#closed || decided.index <= this.#decided.index) return;
     const before = this.#decided.list;
     this.#decided = decided;
+    this.#isWaiting = false;
     const { list } = decided;
     const { journal, environment } = this.#dependencies;
     const isMember = (id: NodeId): boolean => list.members.some((member) => member.id === id);

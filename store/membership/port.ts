@@ -64,6 +64,8 @@ export class MembershipError extends Error {
 export interface Membership {
   /** As last decided, as far as this node knows. */
   list(): MemberList;
+  /** Nobody has told this node who takes part since its disk was empty, and it founds nothing: the list is its file's. */
+  readonly isWaiting: boolean;
   /** Told of each list that is decided after this call. */
   onChange(handler: (list: MemberList) => void): Cancel;
   /**

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { askControl, controlSocketOf, listenForControl } from '../../node/cli/dev/control.ts';
 import type { ControlRequest } from '../../node/cli/dev/control.ts';
+import { noteFounded } from '../../node/cli/dev/founding.ts';
 import { partsOf, planOf } from '../../node/cli/dev/plan.ts';
 import type { Plan } from '../../node/cli/dev/plan.ts';
 import type { DevSettings } from '../../node/cli/dev/settings.ts';
@@ -78,6 +79,27 @@ it('gives every node a configuration that is valid, and that says what was asked
     });
     expect(config.members.map(({ id, peerId }) => [id, peerId])).toEqual(Object.entries(peerIds));
   }
+});
+
+it('tells nodes to found the cluster until it stands once, and never one that is revived', async () => {
+  const toldToFound = () =>
+    plan.nodes
+      .filter(({ logFile }) => readFileSync(logFile, 'utf8').includes('told to found'))
+      .map(({ name }) => name);
+  await create().start();
+  expect(toldToFound()).toEqual(['n1', 'n2', 'n3']);
+  for (const { dataDirectory } of plan.nodes) mkdirSync(dataDirectory, { recursive: true });
+  await supervisor.control({ action: 'wipe', target: 'n2' });
+  await supervisor.control({ action: 'revive', target: 'n2' });
+  expect(toldToFound()).toEqual(['n1', 'n3']);
+  await supervisor.stop();
+  // It was not ready yet: whether it was founded is not known.
+  await create().start();
+  expect(toldToFound()).toEqual(['n1', 'n2', 'n3']);
+  await supervisor.stop();
+  noteFounded(plan);
+  await create().start();
+  expect(toldToFound()).toEqual([]);
 });
 
 it('refuses a --set that no node could use, before any node starts', async () => {

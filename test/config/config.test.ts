@@ -57,6 +57,7 @@ describe('a configuration that says only what it must', () => {
       dataDirectory: join(directory, 'data'),
       http: { host: '127.0.0.1', port: 8080 },
       disk: { reserveBytes: 512_000_000 },
+      cluster: { found: false },
       orders: { holdForMs: 900_000, maxOpen: 5_000, takeOverAfterMs: 3_000 },
       payments: { apiBase: { protocol: 'https', host: 'api.stripe.com', port: 443 }, timeoutMs: 10_000 },
     });

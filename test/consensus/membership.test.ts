@@ -118,6 +118,19 @@ describe('a node that joins', () => {
     expect(stage.mail).toEqual([]);
   });
 
+  test('gives nobody its vote before it is told, however complete the log of who asks', () => {
+    // The voters that n1 remembers have lost their disks; with all of them it would be a quorum (C12).
+    const configuration: Configuration = { voters: ['n1', 'j1', 'j2'], observers: [] };
+    const stage = new Stage({ n1: fresh, j1: empty, j2: empty }, { configuration });
+    const { term } = stage.raft('n1').status();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      stage.pass(10_000);
+      stage.tick('n1');
+      stage.deliver();
+    }
+    expect(stage.raft('n1').status()).toMatchObject({ leader: undefined, term });
+  });
+
   test('receives before it counts, and counts once it is promoted', () => {
     const stage = withAnObserver();
     expect(stage.raft('j1').status()).toMatchObject({ recovering: false, commitIndex: 3 });

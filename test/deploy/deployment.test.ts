@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -134,6 +142,18 @@ describe('prepare.sh', () => {
       expect(new Map(config.members.map(({ id, peerId }) => [id, peerId]))).toEqual(peerIds);
     }
     expect(readdirSync(join(scratch, 'out')).toSorted()).toEqual(names.map((name) => `${name}.yaml`));
+  });
+
+  it('tells the nodes to found a cluster until one of them has run, and none of them after that', () => {
+    const founding = () =>
+      names.map((name) => loadConfig(join(scratch, 'out', `${name}.yaml`)).cluster.found);
+    prepare();
+    expect(founding()).toEqual(names.map(() => true));
+    const disk = join(scratch, 'data', names[1] ?? '', 'leveldb');
+    mkdirSync(disk, { recursive: true });
+    prepare();
+    rmSync(disk, { recursive: true });
+    expect(founding()).toEqual(names.map(() => false));
   });
 
   it('stops when a key cannot be made', () => {

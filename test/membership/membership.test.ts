@@ -39,8 +39,15 @@ class StoreCluster {
   readonly disks = new Map<NodeId, MemoryDisk>();
   readonly lives = new Map<NodeId, Life>();
 
-  /** `listed`: the members in this node's own file. `journalReadMs`: what each page of its journal takes to be read. */
-  async start(id: NodeId, listed: readonly MemberRecord[], journalReadMs = 0): Promise<void> {
+  /**
+   * `listed`: the members in this node's own file. `found`: whether it may found a cluster with them.
+   * `journalReadMs`: what each page of its journal takes to be read.
+   */
+  async start(
+    id: NodeId,
+    listed: readonly MemberRecord[],
+    { found = true, journalReadMs = 0 }: { readonly found?: boolean; readonly journalReadMs?: number } = {},
+  ): Promise<void> {
     const clock = this.clock.node();
     const environment = testEnvironment({ clock, random: this.random });
     const memory = this.disks.get(id) ?? new MemoryDisk({ syncMs: 0.2 });
@@ -50,11 +57,17 @@ class StoreCluster {
     network.setMembers(listed);
     const disk = memory.open(clock);
     const opening = assembleStore(
-      { self: id, zone: 'main', members: listed, ledger: { heartbeatMs: 50, electionTimeoutMs: 300 } },
+      { self: id, zone: 'main', members: listed, found, ledger: { heartbeatMs: 50, electionTimeoutMs: 300 } },
       { environment, disk: journalReadMs === 0 ? disk : slowly(disk, clock, journalReadMs), network },
     );
     const store = await this.clock.resolve(opening, { withinMs: 10_000 });
     this.lives.set(id, { store, network, clock, environment });
+  }
+
+  /** Kills it and takes its disk. */
+  wipe(id: NodeId): void {
+    this.kill(id);
+    this.disks.delete(id);
   }
 
   kill(id: NodeId): void {
@@ -313,7 +326,7 @@ describe('members of a running cluster', () => {
     expect(await cluster.change('n1', { kind: 'add', member: record('n4', false) })).toBe('n1 (n4)');
     // Its disk has the entry, and not yet that it is decided: as the only voter it finds that out by itself.
     cluster.kill('n1');
-    await cluster.start('n1', alone, 1_000);
+    await cluster.start('n1', alone, { journalReadMs: 1_000 });
     await cluster.led();
     expect(cluster.listAt('n1')).toBe('n1 (n4)');
   });
@@ -333,5 +346,79 @@ describe('members of a running cluster', () => {
       const { members } = cluster.store(id).membership.list();
       expect(members.find((one) => one.id === 'n2')?.address).toEqual(moved.address);
     }
+  });
+});
+
+describe('an empty disk', () => {
+  /** n4 and n5 have taken the place of `gone`; the files of the founders still say what they said at first. */
+  async function successors(...gone: readonly NodeId[]): Promise<StoreCluster> {
+    const cluster = await founded();
+    for (const id of ['n4', 'n5']) {
+      await join(cluster, id);
+      await cluster.change('n3', { kind: 'add', member: record(id) });
+      await cluster.promote('n3', id);
+    }
+    await cluster.agree('n1 n2 n3 n4 n5', 'n1', 'n2', 'n3', 'n4', 'n5');
+    for (const id of gone) {
+      cluster.kill(id);
+      expect(await cluster.change(await cluster.led(), { kind: 'remove', id })).not.toContain(id);
+    }
+    return cluster;
+  }
+
+  const restart = async (
+    cluster: StoreCluster,
+    found: boolean,
+    ...which: readonly NodeId[]
+  ): Promise<void> => {
+    for (const id of which) await cluster.start(id, founders, { found });
+    await cluster.clock.advance(30_000);
+  };
+
+  const leaders = (cluster: StoreCluster, ...which: readonly NodeId[]) =>
+    which.filter((id) => cluster.store(id).ledger.status().leader !== undefined);
+
+  test('founds no second cluster with another one, where both files name their founders', async () => {
+    const cluster = await successors('n1', 'n2');
+    for (const id of ['n3', 'n4', 'n5']) cluster.kill(id);
+    for (const id of ['n1', 'n2']) cluster.disks.delete(id);
+    await restart(cluster, false, 'n1', 'n2');
+    expect(leaders(cluster, 'n1', 'n2')).toEqual([]);
+    for (const id of ['n1', 'n2']) {
+      expect(cluster.store(id).membership.isWaiting).toBe(true);
+      expect(await cluster.register(id, 'order')).toBe('unavailable');
+    }
+    // Told to, they do: nothing on their disks could keep them from it.
+    for (const id of ['n1', 'n2']) cluster.wipe(id);
+    await restart(cluster, true, 'n1', 'n2');
+    expect(leaders(cluster, 'n1', 'n2')).toEqual(['n1', 'n2']);
+  });
+
+  test('gives no vote to one that remembers the founders, whoever takes part by now', async () => {
+    const cluster = await founded();
+    cluster.kill('n1');
+    await cluster.led();
+    for (const id of ['n2', 'n3']) cluster.wipe(id);
+    await cluster.start('n1', founders);
+    await restart(cluster, false, 'n2', 'n3');
+    expect(leaders(cluster, 'n1', 'n2', 'n3')).toEqual([]);
+  });
+
+  test('is filled by its cluster, whatever its file says of founders, and decides again', async () => {
+    const cluster = await founded();
+    expect(await cluster.register('n2', 'order')).toBe('won');
+    cluster.wipe('n2');
+    await cluster.led();
+    await cluster.start('n2', founders, { found: false });
+    expect(cluster.store('n2').membership.isWaiting).toBe(true);
+    await cluster.opened('n2');
+    expect(cluster.store('n2').membership.isWaiting).toBe(false);
+    await cluster.agree('n1 n2 n3', 'n1', 'n2', 'n3');
+    // Its word completes a majority now.
+    const other = (await cluster.led()) === 'n1' ? 'n1' : 'n3';
+    cluster.kill(other);
+    await cluster.led();
+    expect(await cluster.register('n2', 'order')).toBe('lost');
+    expect(await cluster.register('n2', 'another')).toBe('won');
   });
 });

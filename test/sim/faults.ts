@@ -436,7 +436,7 @@ export class Faults {
   #wipe(node: SimNode): void {
     const { trace, onWiped } = this.#dependencies;
     this.#endNode(node, 'powerLoss');
-    node.disk.wipe();
+    node.wipe();
     this.#budget.wiped(node);
     trace.add(node.id, 'wiped');
     onWiped(node.id);

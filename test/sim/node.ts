@@ -75,6 +75,7 @@ export class SimNode {
   readonly #dependencies: SimNodeDependencies;
   #life: Life | undefined;
   #lives = 0;
+  #isWiped = false;
 
   constructor(options: SimNodeOptions, dependencies: SimNodeDependencies) {
     const { syncMsMax, readMsMax } = options.plan.disk;
@@ -116,6 +117,12 @@ export class SimNode {
         this.#fail(life, error instanceof Error ? error : new Error(String(error)));
       });
     });
+  }
+
+  /** Its disk is empty from now on; it is not told to found a cluster again. */
+  wipe(): void {
+    this.disk.wipe();
+    this.#isWiped = true;
   }
 
   /** The program is gone: its machine goes on (`kill`), or not (`powerLoss`). */

@@ -13,6 +13,7 @@ export class StoreCluster {
   readonly #root: string;
   readonly #peers: PeersCluster;
   readonly #stores = new Map<NodeId, Store>();
+  readonly #wiped = new Set<NodeId>();
   readonly fsyncs: number[] = [];
 
   private constructor(root: string, peers: PeersCluster) {
@@ -36,6 +37,7 @@ export class StoreCluster {
       identity: this.#peers.identity(self),
       listen: { host: '127.0.0.1', port: this.#peers.port(self) },
       members: this.#peers.members.map((member) => ({ ...member, zone: 'eu', voter: true })),
+      found: !this.#wiped.has(self),
     };
   }
 
@@ -79,6 +81,7 @@ export class StoreCluster {
   }
 
   async wipe(id: NodeId): Promise<void> {
+    this.#wiped.add(id);
     await rm(this.directory(id), { recursive: true });
   }
 

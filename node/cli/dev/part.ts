@@ -58,15 +58,18 @@ export class Part {
     return this.#process?.pid;
   }
 
-  /** Resolves with the URL that the process serves. Rejects with CommandError when it ends, or takes too long. */
-  async start(): Promise<string> {
+  /**
+   * Resolves with the URL that the process serves. Rejects with CommandError when it ends, or takes too long.
+   * `extra`: arguments for this start alone.
+   */
+  async start(extra: readonly string[] = []): Promise<string> {
     if (this.#state !== 'down') throw new CommandError(`${this.planned.title} is ${this.#state}, not down`);
     this.#state = 'starting';
     const started = Promise.withResolvers<string>();
     const ended = Promise.withResolvers<string>();
     this.#ended = ended.promise;
 
-    const process = this.#spawn();
+    const process = this.#spawn(extra);
     this.#process = process;
     if (process.pid !== undefined) writeFileSync(this.planned.pidFile, `${String(process.pid)}\n`);
     process.on('message', (message) => {
@@ -141,14 +144,14 @@ export class Part {
     rmSync(this.planned.pidFile, { force: true });
   }
 
-  #spawn(): ChildProcess {
+  #spawn(extra: readonly string[]): ChildProcess {
     const { main, nodeArguments, planned } = this.#options;
     mkdirSync(dirname(planned.logFile), { recursive: true });
     // The log of the run before is kept, and no older one: bounded without a rotation of our own.
     if (existsSync(planned.logFile)) renameSync(planned.logFile, `${planned.logFile}.1`);
     const log = openSync(planned.logFile, 'a');
     try {
-      return spawn(process.execPath, [...nodeArguments, main, ...planned.command], {
+      return spawn(process.execPath, [...nodeArguments, main, ...planned.command, ...extra], {
         // Its own process group: Ctrl-C reaches the supervisor alone, which then stops the parts in order.
         detached: true,
         // Straight into the file: the log is complete even when the supervisor is killed.

@@ -3,6 +3,7 @@ import { loadConfig } from '../../config.ts';
 import { CommandError, UsageError } from '../context.ts';
 import type { ControlRequest } from './control.ts';
 import { whoDialed } from './dialer.ts';
+import { isFounded } from './founding.ts';
 import { LinkFaults } from './link-faults.ts';
 import { actOnLinks, isLinkAction } from './link-actions.ts';
 import { admit } from './newcomer.ts';
@@ -77,7 +78,8 @@ export class Supervisor {
       });
     this.#systemOfRecordUrl = systemOfRecordUrl ?? '';
     await this.#writeNodeFiles(this.#plan.nodes);
-    await allOrFirstError(this.#nodes.map((node) => this.#startOne(node)));
+    const founding = isFounded(this.#plan) ? [] : ['--found'];
+    await allOrFirstError(this.#nodes.map((node) => this.#startOne(node, founding)));
     return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
   }
 
@@ -178,10 +180,10 @@ export class Supervisor {
     ];
   }
 
-  async #startOne(part: Part): Promise<string> {
+  async #startOne(part: Part, extra: readonly string[] = []): Promise<string> {
     if (this.#stopping) throw new CommandError('the cluster is stopping');
     const begun = performance.now();
-    const url = await part.start();
+    const url = await part.start(extra);
     this.#dependencies.progress(part.planned.title, withoutPassword(url), begun);
     return url;
   }

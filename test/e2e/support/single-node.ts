@@ -75,7 +75,7 @@ export class SingleNode {
           log: { level: 'info' },
         }),
       );
-      const url = await start(['node', '--config', config]);
+      const url = await start(['node', '--config', config, '--found']);
       return new SingleNode(directory, url, parts);
     } catch (error) {
       for (const part of parts) part.kill('SIGKILL');
