@@ -1,15 +1,16 @@
+import type { SaleRules } from '../../store/ledger/port.ts';
 import type { Order, Outcome } from '../orders/order.ts';
 
 export interface InventorySnapshot {
   /** The system of record's clock at the snapshot, ms. */
   readonly takenAt: number;
-  readonly products: readonly {
+  readonly products: readonly (SaleRules & {
     readonly sku: string;
     readonly name: string;
     readonly unitPrice: number;
     readonly currency: string;
     readonly onHand: number;
-  }[];
+  })[];
   /** Orders applied there, among those asked about and those applied recently. */
   readonly applied: readonly string[];
 }

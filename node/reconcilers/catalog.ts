@@ -14,6 +14,10 @@ export interface CatalogProduct {
   /** ISO 4217. */
   readonly currency: string;
   readonly onHand: number;
+  /** How long its units are set aside for an order, when that is not the shop's default. */
+  readonly holdSeconds?: number;
+  /** Units of it that one order may have, when that is not the shop's default. */
+  readonly maxPerOrder?: number;
 }
 
 export interface CatalogMistake {
@@ -40,13 +44,20 @@ export class CatalogError extends Error {
 }
 
 const columns = ['sku', 'name', 'price_minor', 'currency', 'on_hand'] as const;
-type Column = (typeof columns)[number];
-type Fields = Readonly<Record<Column, string>>;
+/** May be left out, and their fields may be empty. */
+const optionalColumns = ['hold_seconds', 'max_per_order'] as const;
+type OptionalColumn = (typeof optionalColumns)[number];
+type Column = (typeof columns)[number] | OptionalColumn;
+type Fields = Readonly<Record<(typeof columns)[number], string> & Partial<Record<OptionalColumn, string>>>;
 
 const mistakesShown = 20;
 const productsMax = 1_000_000;
-/** What the columns hold in the database: see migrations/0001. */
+/** What the columns hold in the database: see migrations/0001 and 0002. */
 const integerMax = 2 ** 31 - 1;
+const optionalMax: Readonly<Record<OptionalColumn, number>> = {
+  hold_seconds: 7 * 24 * 3_600,
+  max_per_order: integerMax,
+};
 const skuLengthMax = 128;
 const nameLengthMax = 512;
 
@@ -71,6 +82,8 @@ export function parseCatalog(text: string, file: string): readonly CatalogProduc
       unitPrice: Number(fields.price_minor),
       currency: fields.currency,
       onHand: Number(fields.on_hand),
+      ...(isGiven(fields.hold_seconds) ? { holdSeconds: Number(fields.hold_seconds) } : {}),
+      ...(isGiven(fields.max_per_order) ? { maxPerOrder: Number(fields.max_per_order) } : {}),
     };
   });
   if (products.length === 0) mistakes.push({ line: 1, reason: 'the file lists no products' });
@@ -101,8 +114,11 @@ function checkHeading(heading: readonly string[], file: string): string[] {
       .filter((column) => !heading.includes(column))
       .map((column) => ({ line: 1, column, reason: 'missing' })),
     ...heading
-      .filter((name, index) => !columns.some((column) => column === name) || heading.indexOf(name) !== index)
-      .map((name) => ({ line: 1, reason: `unexpected column "${name}"; wanted ${columns.join(',')}` })),
+      .filter((name, index) => !isColumn(name) || heading.indexOf(name) !== index)
+      .map((name) => ({
+        line: 1,
+        reason: `unexpected column "${name}"; wanted ${columns.join(',')}, and if need be ${optionalColumns.join(',')}`,
+      })),
   ];
   if (mistakes.length > 0) throw new CatalogError(file, mistakes);
   return [...heading];
@@ -121,6 +137,21 @@ function* findMistakes(fields: Fields): Generator<readonly [Column, string]> {
     else if (!/^\d+$/.test(value)) yield [column, `"${value}" is not a whole number`];
     else if (Number(value) > integerMax) yield [column, `${value} is more than ${integerMax}`];
   }
+  for (const column of optionalColumns) {
+    const value = fields[column];
+    const most = optionalMax[column];
+    if (!isGiven(value)) continue;
+    if (!/^\d+$/.test(value) || Number(value) < 1 || Number(value) > most)
+      yield [column, `"${value}" is not a whole number from 1 to ${most}`];
+  }
+}
+
+function isColumn(name: string): boolean {
+  return [...columns, ...optionalColumns].some((column) => column === name);
+}
+
+function isGiven(field: string | undefined): field is string {
+  return field !== undefined && field !== '';
 }
 
 function place(file: string, { line, column }: CatalogMistake): string {

@@ -104,6 +104,8 @@ function isSame(row: ProductRow, other: ProductRow | undefined): boolean {
     row.onHand === other.onHand &&
     row.unitPrice === other.unitPrice &&
     row.currency === other.currency &&
-    row.name === other.name
+    row.name === other.name &&
+    row.holdMs === other.holdMs &&
+    row.maxPerOrder === other.maxPerOrder
   );
 }

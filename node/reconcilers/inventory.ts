@@ -16,8 +16,9 @@ export function readInventory(
 ): Promise<InventorySnapshot> {
   return transactions.run('REPEATABLE READ', async (session) => {
     const takenAt = await numberRead(session);
-    const products = await session.query<InventorySnapshot['products'][number]>(
-      `SELECT p.sku, p.name, p.price_minor AS "unitPrice", p.currency, coalesce(i.on_hand, 0) AS "onHand"
+    const rows = await session.query<ProductColumns>(
+      `SELECT p.sku, p.name, p.price_minor AS "unitPrice", p.currency, coalesce(i.on_hand, 0) AS "onHand",
+              p.hold_seconds AS "holdSeconds", p.max_per_order AS "maxPerOrder"
          FROM products p LEFT JOIN inventory i USING (sku)
         ORDER BY p.sku`,
     );
@@ -26,8 +27,25 @@ export function readInventory(
       const asked = unappliedSales.slice(from, from + idsPerStatement);
       for (const orderId of await appliedAmong(session, asked)) applied.add(orderId);
     }
-    return { takenAt, products, applied: [...applied] };
+    return { takenAt, products: rows.map(productOf), applied: [...applied] };
   });
+}
+
+interface ProductColumns extends Omit<InventorySnapshot['products'][number], 'holdMs' | 'maxPerOrder'> {
+  readonly holdSeconds: number | null;
+  readonly maxPerOrder: number | null;
+}
+
+function productOf({
+  holdSeconds,
+  maxPerOrder,
+  ...product
+}: ProductColumns): InventorySnapshot['products'][number] {
+  return {
+    ...product,
+    ...(holdSeconds === null ? {} : { holdMs: holdSeconds * 1_000 }),
+    ...(maxPerOrder === null ? {} : { maxPerOrder }),
+  };
 }
 
 /**

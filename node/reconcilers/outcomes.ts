@@ -132,6 +132,8 @@ async function takeFromInventory(session: Session, inserted: readonly OutcomeRec
       throw new RefusedByDatabase('ON_HAND_SHORT', `${sku}: ${quantity} sold, ${units} on hand`);
     }
   }
+  // R15. The order is the record of this change.
+  await session.query(`SELECT set_config('freehold.change', 'sale', true)`);
   await session.query(
     `UPDATE inventory SET on_hand = on_hand - sold.quantity
        FROM unnest($1::text[], $2::integer[]) AS sold (sku, quantity)

@@ -1,5 +1,7 @@
 import type { Environment } from '../../store/environment.ts';
+import type { StockAdjustments } from '../ports/stock-adjustments.ts';
 import type { SystemOfRecord } from '../ports/system-of-record.ts';
+import { adjustInventory } from './adjustments.ts';
 import type { CatalogProduct } from './catalog.ts';
 import { readInventory } from './inventory.ts';
 import { migrate } from './migrations.ts';
@@ -19,7 +21,7 @@ export interface PostgresOptions {
   readonly poolMax?: number;
 }
 
-export interface PostgresSystemOfRecord extends SystemOfRecord {
+export interface PostgresSystemOfRecord extends SystemOfRecord, StockAdjustments {
   /**
    * Fills an empty catalogue; one that has any product is left alone, so every node may do it at once. Answers
    * how many products were put in. Rejects with RefusedByDatabase when a row breaks a rule of the schema.
@@ -42,24 +44,36 @@ export function createPostgres(
     productCount: () => transactions.run('READ COMMITTED', countProducts),
     readInventory: (unappliedSales) => readInventory(transactions, unappliedSales),
     applyOutcomes: (outcomes) => applyOutcomes(transactions, outcomes),
+    adjust: (adjustment) => adjustInventory(transactions, adjustment),
     fillCatalog: (products) =>
       transactions.run('READ COMMITTED', async (session) => {
         await session.query('LOCK TABLE products IN SHARE ROW EXCLUSIVE MODE');
         if ((await countProducts(session)) > 0) return 0;
         const skus = products.map((product) => product.sku);
         await session.query(
-          `INSERT INTO products (sku, name, price_minor, currency)
-           SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[])`,
+          `INSERT INTO products (sku, name, price_minor, currency, hold_seconds, max_per_order)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::integer[])`,
           [
             skus,
             products.map((product) => product.name),
             products.map((product) => product.unitPrice),
             products.map((product) => product.currency),
+            products.map((product) => product.holdSeconds ?? null),
+            products.map((product) => product.maxPerOrder ?? null),
           ],
         );
+        const units = products.map((product) => product.onHand);
+        // R15, all rows at once.
+        await session.query(`SELECT set_config('freehold.change', 'recorded', true)`);
         await session.query(
           'INSERT INTO inventory (sku, on_hand) SELECT * FROM unnest($1::text[], $2::integer[])',
-          [skus, products.map((product) => product.onHand)],
+          [skus, units],
+        );
+        await session.query(
+          `INSERT INTO inventory_adjustments (sku, kind, delta, reason)
+           SELECT sku, 'opening', units, 'catalogue file'
+             FROM unnest($1::text[], $2::integer[]) AS filled (sku, units) WHERE units <> 0`,
+          [skus, units],
         );
         return products.length;
       }),

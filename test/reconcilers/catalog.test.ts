@@ -22,6 +22,23 @@ describe('a catalogue file', () => {
     ]);
   });
 
+  it('may give a product rules of its own, and leave them out', () => {
+    const rows = ['A,Cup,100,EUR,5,60,2', 'B,Tee,100,EUR,5,,', 'C,Pot,100,EUR,5,604800,'];
+    const [first, ...others] = parseCatalog(
+      [`${heading},hold_seconds,max_per_order`, ...rows].join('\n'),
+      'f',
+    );
+    expect(first).toMatchObject({ holdSeconds: 60, maxPerOrder: 2 });
+    expect(others.map(({ holdSeconds, maxPerOrder }) => [holdSeconds, maxPerOrder])).toEqual([
+      [undefined, undefined],
+      [604_800, undefined],
+    ]);
+    expect(mistakesOf(`${heading},max_per_order,hold_seconds\nA,Cup,100,EUR,5,0,604801`)).toEqual([
+      '2 hold_seconds: "604801" is not a whole number from 1 to 604800',
+      '2 max_per_order: "0" is not a whole number from 1 to 2147483647',
+    ]);
+  });
+
   it('has its columns in any order', () => {
     expect(parseCatalog('on_hand,currency,sku,price_minor,name\n5,EUR,A,100,Cup', 'f')).toMatchObject([
       { sku: 'A', unitPrice: 100, onHand: 5 },

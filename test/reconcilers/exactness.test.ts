@@ -1,15 +1,24 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { OutcomeRecord, SystemOfRecord } from '../../node/ports/system-of-record.ts';
+import type { OutcomeRecord } from '../../node/ports/system-of-record.ts';
 import { Inbound } from '../../node/reconcilers/inbound.ts';
 import { Outbound } from '../../node/reconcilers/outbound.ts';
 import { createPostgres } from '../../node/reconcilers/postgres.ts';
+import type { PostgresSystemOfRecord } from '../../node/reconcilers/postgres.ts';
 import type { Random } from '../../store/environment.ts';
 import { createLedger } from '../../store/ledger/ledger.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import { createStockMachine } from '../../store/ledger/stock.ts';
 import { integerBetween, seededRandom } from '../support/random.ts';
 import { CuttingProxy } from './support/cutting-proxy.ts';
-import { databases, emptyDatabase, outcomeOf, product, realEnvironment, sql } from './support/fixtures.ts';
+import {
+  databases,
+  emptyDatabase,
+  outcomeOf,
+  product,
+  realEnvironment,
+  sql,
+  unexplained,
+} from './support/fixtures.ts';
 import type { Database } from './support/fixtures.ts';
 
 const skus = ['A', 'B', 'C'];
@@ -45,7 +54,7 @@ class World {
   readonly #url: string;
   readonly #random: Random;
   readonly #proxy: CuttingProxy;
-  readonly #sor: SystemOfRecord;
+  readonly #sor: PostgresSystemOfRecord;
   readonly #ledger: Ledger;
   readonly #inbounds: readonly Inbound[];
   readonly #outbound: Outbound;
@@ -55,7 +64,7 @@ class World {
   #pending: OutcomeRecord[] = [];
   #orders = 0;
 
-  private constructor(url: string, random: Random, proxy: CuttingProxy, sor: SystemOfRecord) {
+  private constructor(url: string, random: Random, proxy: CuttingProxy, sor: PostgresSystemOfRecord) {
     this.#url = url;
     this.#random = random;
     this.#proxy = proxy;
@@ -140,6 +149,7 @@ class World {
     const underWay = [
       ...this.#inbounds.filter(() => this.#chance(0.5)).map((inbound) => inbound.run()),
       ...(this.#chance(0.5) ? [this.#outbound.run(integerBetween(this.#random, 1, 5))] : []),
+      ...(this.#chance(0.2) ? [this.#adjust()] : []),
       this.#sell(),
     ];
     await Promise.allSettled(underWay);
@@ -156,7 +166,11 @@ class World {
       const units = promised.reduce((sum, order) => sum + (order[sku] ?? 0), 0);
       expect(this.#ledger.stock(sku)?.available, `step ${step}, ${sku}`).toBeLessThanOrEqual(on_hand - units);
     }
+    for (const { available, held, sold, onHand } of this.#ledger.stocks()) {
+      expect(available + held + sold).toBe(onHand);
+    }
     expect(this.#ledger.conservationResidual()).toBe(0);
+    expect(await unexplained(this.#url), `step ${step}`).toEqual({});
   }
 
   async drain(): Promise<void> {
@@ -238,6 +252,20 @@ class World {
     if ((this.#ledger.stock(sku)?.available ?? 0) < missing) return;
     await this.#ledger.adjust({ id: `missing-${this.#random()}`, sku, delta: -missing });
     await this.#change(sku, -missing);
+  }
+
+  /** Through the line that is cut, as often as it takes: it counts once. */
+  async #adjust(): Promise<void> {
+    const sku = this.#anySku();
+    const delta = integerBetween(this.#random, 1, 9);
+    const adjustment = { id: `adjust-${this.#random()}`, sku, delta, reason: 'delivery', by: 'ada' };
+    for (;;) {
+      const answer = await this.#sor.adjust({ ...adjustment, kind: 'restock' }).catch(() => undefined);
+      if (answer === undefined) continue;
+      expect(answer.kind).toBe('adjusted');
+      break;
+    }
+    this.#restocked.set(sku, (this.#restocked.get(sku) ?? 0) + delta);
   }
 
   async #change(sku: string, units: number): Promise<void> {
