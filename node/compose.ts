@@ -58,7 +58,12 @@ export async function startNode(
     { startTimeoutMs: START_TIMEOUT_MS, stopTimeoutMs: STOP_TIMEOUT_MS },
     { clock, log },
   );
-  const settings: FunctionSettings = { capture: config.payments.capture, holdTtlMs: config.orders.holdForMs };
+  const settings: FunctionSettings = {
+    capture: config.payments.capture,
+    holdTtlMs: config.orders.holdForMs,
+    holdTtlMsMax: config.orders.holdAtMostMs,
+    maxQuantity: config.orders.maxQuantity,
+  };
   const identity = await ownIdentity(config);
   const state = { journalOpen: false, caughtUp: false };
   const metrics = createMetrics({ self });

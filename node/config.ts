@@ -64,6 +64,10 @@ export interface NodeConfig {
   readonly orders: {
     /** How long units stay held for an order that does not come to an end. */
     readonly holdForMs: number;
+    /** No product and no function has units held for longer. */
+    readonly holdAtMostMs: number;
+    /** Units of one product that an order may have. */
+    readonly maxQuantity: number;
     /** Orders driven at once by this node; beyond it, new ones are refused with 503. */
     readonly maxOpen: number;
     /** An order that waits this long for its client's retry is closed. */
@@ -230,6 +234,8 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
     },
     orders: {
       holdForMs: orders.holdFor,
+      holdAtMostMs: orders.holdAtMost,
+      maxQuantity: orders.maxQuantity,
       maxOpen: orders.maxOpen,
       abandonAfterMs: orders.abandonAfter,
       takeOverAfterMs: orders.takeOverAfter,

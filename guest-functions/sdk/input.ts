@@ -9,7 +9,12 @@ import { JsonReader } from './json-reader';
 export class Settings {
   /** `after-reserve` or `immediate`. */
   capture: string = '';
+  /** How long units are set aside where their product says nothing. */
   holdTtlMs: i64 = 0;
+  /** The host cuts whatever is asked for to this. */
+  holdTtlMsMax: i64 = 0;
+  /** Units of one product that an order may have. */
+  maxQuantity: i64 = 0;
 }
 
 /** What was asked for; `unitPrice` is 0 until the order is registered. */
@@ -26,6 +31,10 @@ export class Product {
   /** Minor units. */
   unitPrice: i64 = 0;
   currency: string = '';
+  /** Units of it that one order may have; 0 where only the shop's limit holds. */
+  maxPerOrder: i64 = 0;
+  /** How long its units are set aside; 0 where it is as long as the shop says. */
+  holdTtlMs: i64 = 0;
 }
 
 export class Customer {
@@ -82,6 +91,8 @@ export class OrderInput {
   cancelRequested: bool = false;
   /** `pending`, `authorized`, `captured`, `refused`, `voided` or `refunded`. */
   paymentStatus: string = '';
+  /** Those of the order's products that have a hold time of their own; of each, that and the SKU. */
+  products: Product[] = [];
   settings: Settings = new Settings();
 
   static read(): OrderInput {
@@ -92,6 +103,7 @@ export class OrderInput {
       else if (name == 'type') input.type = json.readString();
       else if (name == 'code') input.code = json.readString();
       else if (name == 'order') readOrder(json, input);
+      else if (name == 'products') input.products = readProducts(json);
       else if (name == 'settings') input.settings = readSettings(json);
       else json.skip();
     }
@@ -216,6 +228,8 @@ function readProducts(json: JsonReader): Product[] {
       else if (name == 'name') product.name = json.readString();
       else if (name == 'unitPrice') product.unitPrice = json.readInteger();
       else if (name == 'currency') product.currency = json.readString();
+      else if (name == 'maxPerOrder') product.maxPerOrder = json.readInteger();
+      else if (name == 'holdTtlMs') product.holdTtlMs = json.readInteger();
       else json.skip();
     }
     products.push(product);
@@ -229,6 +243,8 @@ function readSettings(json: JsonReader): Settings {
   for (let name = json.nextName(); name !== null; name = json.nextName()) {
     if (name == 'capture') settings.capture = json.readString();
     else if (name == 'holdTtlMs') settings.holdTtlMs = json.readInteger();
+    else if (name == 'holdTtlMsMax') settings.holdTtlMsMax = json.readInteger();
+    else if (name == 'maxQuantity') settings.maxQuantity = json.readInteger();
     else json.skip();
   }
   return settings;

@@ -102,6 +102,8 @@ export const configSchema = section({
   }),
   orders: section({
     holdFor: duration({ min: '1s', max: '7d' }).prefault('15m'),
+    holdAtMost: duration({ min: '1s', max: '7d' }).prefault('24h'),
+    maxQuantity: integer(1, 1_000_000).default(10_000),
     maxOpen: integer(1, 1_000_000).default(5_000),
     abandonAfter: duration({ min: '1s', max: '7d' }).prefault('15m'),
     takeOverAfter: duration({ min: '500ms', max: '10m' }).prefault('3s'),

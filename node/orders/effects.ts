@@ -36,6 +36,8 @@ export interface HttpInput {
     readonly name: string;
     readonly unitPrice: number;
     readonly currency: string;
+    /** Units of it that one order may have; absent where only the shop's limit holds. */
+    readonly maxPerOrder?: number;
   }[];
   readonly settings: FunctionSettings;
 }
@@ -54,6 +56,8 @@ export interface OrderInput {
   > & {
     readonly paymentStatus: string;
   };
+  /** One row per distinct SKU of the order that has a hold time of its own; the others have the shop's. */
+  readonly products: readonly { readonly sku: string; readonly holdTtlMs: number }[];
   readonly settings: FunctionSettings;
 }
 
@@ -72,7 +76,12 @@ export type FunctionInput = HttpInput | OrderInput | TimerInput;
 
 export interface FunctionSettings {
   readonly capture: CaptureMode;
+  /** How long units are set aside where their product says nothing. */
   readonly holdTtlMs: number;
+  /** Whatever a function asks for, units are set aside no longer. */
+  readonly holdTtlMsMax: number;
+  /** Units of one product that an order may have, whatever the product says. */
+  readonly maxQuantity: number;
 }
 
 export type Effect =

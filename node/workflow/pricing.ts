@@ -102,8 +102,8 @@ function knownProducts(lines: PlaceOrder['lines'], ledger: Pick<Ledger, 'stock'>
   return [...new Set(lines.map(({ sku }) => sku))].flatMap((sku) => {
     const product = ledger.stock(sku);
     if (product === undefined) return [];
-    const { name, unitPrice, currency } = product;
-    return [{ sku, name, unitPrice, currency }];
+    const { name, unitPrice, currency, maxPerOrder } = product;
+    return [{ sku, name, unitPrice, currency, ...(maxPerOrder === undefined ? {} : { maxPerOrder }) }];
   });
 }
 

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest';
 import { buildGuests } from '../../guest-functions/compile.ts';
 import { openFunctionHost } from '../../node/functions/host.ts';
 import type { ExtismFunctionHost, FunctionHostOptions, FunctionObserver } from '../../node/functions/host.ts';
-import type { HttpInput, OrderInput } from '../../node/orders/effects.ts';
+import type { FunctionSettings, HttpInput, OrderInput } from '../../node/orders/effects.ts';
 import type { FunctionErrorCode } from '../../node/ports/functions.ts';
 import type { Environment } from '../../store/environment.ts';
 import { systemEnvironment } from '../../node/system.ts';
@@ -153,6 +153,13 @@ export const UNREACHABLE = [0x00];
 /** `loop (br 0) end` */
 export const LOOP_FOR_EVER = [0x03, 0x40, 0x0c, 0x00, 0x0b];
 
+const SETTINGS: FunctionSettings = {
+  capture: 'after-reserve',
+  holdTtlMs: 900_000,
+  holdTtlMsMax: 86_400_000,
+  maxQuantity: 10_000,
+};
+
 export function httpInput(changes: Partial<HttpInput['request']['body']> = {}): HttpInput {
   return {
     abi: 1,
@@ -171,7 +178,7 @@ export function httpInput(changes: Partial<HttpInput['request']['body']> = {}): 
       },
     },
     products: [{ sku: 'MUG', name: 'Mug', unitPrice: 1_250, currency: 'EUR' }],
-    settings: { capture: 'after-reserve', holdTtlMs: 900_000 },
+    settings: SETTINGS,
   };
 }
 
@@ -192,7 +199,8 @@ export function orderInput(id: string, changes: Partial<OrderInput> = {}): Order
       cancelRequested: false,
       paymentStatus: 'pending',
     },
-    settings: { capture: 'after-reserve', holdTtlMs: 900_000 },
+    products: [],
+    settings: SETTINGS,
     ...changes,
   };
 }

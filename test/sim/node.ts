@@ -196,7 +196,7 @@ export class SimNode {
       {
         self: this.id,
         members: members.map((id) => ({ id, voter: true })),
-        settings: { capture: plan.capture, holdTtlMs: 1_000 },
+        settings: { capture: plan.capture, holdTtlMs: 1_000, holdTtlMsMax: 60_000, maxQuantity: 1_000 },
         takeOverAfterMs: 800,
         // Well before it would be forgotten.
         abandonAfterMs: plan.retainForMs === 0 ? 4_000 : plan.retainForMs / 2,

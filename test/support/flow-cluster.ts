@@ -135,7 +135,12 @@ export class FlowCluster {
       storage: storageOf(() => this.low.has(id)),
       ...(retention === undefined ? {} : { retention }),
     };
-    const settings = { capture: 'after-reserve', holdTtlMs: 60_000 } as const;
+    const settings = {
+      capture: 'after-reserve',
+      holdTtlMs: 60_000,
+      holdTtlMsMax: 600_000,
+      maxQuantity: 1_000,
+    } as const;
     const driver = new Driver({ self: id, settings }, flow);
     const supervisor = new Supervisor(
       { takeOverAfterMs: 1_000, abandonAfterMs: 30_000 },

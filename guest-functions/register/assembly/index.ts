@@ -1,4 +1,4 @@
-import { Answer, HttpInput, Line, Product } from 'sdk';
+import { Answer, HttpInput, Line, Product, Settings } from 'sdk';
 
 /** An order may cost up to 10^12 minor units, far below where numbers stop being exact (2^53). */
 const TOTAL_MAX: i64 = 1_000_000_000_000;
@@ -12,22 +12,28 @@ export function register(): void {
 
 function price(input: HttpInput, answer: Answer): void {
   const products = bySku(input.products);
-  const seen = new Set<string>();
+  const wanted = new Map<string, i64>();
   const lines: Line[] = [];
   let total: i64 = 0;
 
   for (let i = 0; i < input.lines.length; i++) {
     const sku = input.lines[i].sku;
     const quantity = input.lines[i].quantity;
-    const field = 'lines[' + i.toString() + '].sku';
+    const field = 'lines[' + i.toString() + ']';
 
-    if (seen.has(sku)) {
-      return answer.refuse(422, 'DUPLICATE_SKU', field, sku + ' is asked for in more than one line');
+    if (!products.has(sku)) {
+      return answer.refuse(422, 'UNKNOWN_SKU', field + '.sku', 'there is no product ' + sku);
     }
-    seen.add(sku);
-    if (!products.has(sku)) return answer.refuse(422, 'UNKNOWN_SKU', field, 'there is no product ' + sku);
 
     const product = products.get(sku);
+    // Several lines of one product count together.
+    const units = (wanted.has(sku) ? wanted.get(sku) : 0) + quantity;
+    const limit = limitOf(product, input.settings);
+    if (units > limit) {
+      const detail = 'an order may have at most ' + limit.toString() + ' of ' + sku;
+      return answer.refuse(422, 'QUANTITY_LIMIT', field + '.quantity', detail);
+    }
+    wanted.set(sku, units);
     if (product.currency != input.currency) {
       const detail = sku + ' is sold in ' + product.currency + ', not in ' + input.currency;
       return answer.refuse(422, 'WRONG_CURRENCY', 'currency', detail);
@@ -46,6 +52,11 @@ function price(input: HttpInput, answer: Answer): void {
     lines.push(line);
   }
   answer.registerOrder(input.currency, total, lines);
+}
+
+/** The stricter of the product's own limit and the shop's. */
+function limitOf(product: Product, settings: Settings): i64 {
+  return product.maxPerOrder > 0 ? min(product.maxPerOrder, settings.maxQuantity) : settings.maxQuantity;
 }
 
 function bySku(products: Product[]): Map<string, Product> {
