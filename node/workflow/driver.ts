@@ -8,8 +8,10 @@ import { FunctionError, type Decision, type FunctionHost } from '../ports/functi
 import type { Horizon } from '../ports/retention.ts';
 import { backoffMs } from './backoff.ts';
 import { ownHoldTimes, withinBounds } from './hold-policy.ts';
-import type { OrderLog } from './order-log.ts';
-import { endWithout, perform, type PerformDependencies, type Performed } from './perform.ts';
+import type { OrderLog, Provenance } from './order-log.ts';
+import { runErrand } from './payment-steps.ts';
+import { endWithout, perform, type PerformDependencies } from './perform.ts';
+import type { Performed } from './performed.ts';
 import type { Views, WorkflowObserver } from './ports.ts';
 
 /**
@@ -24,6 +26,8 @@ import type { Views, WorkflowObserver } from './ports.ts';
  * W5  The ledger owns how an order ends, so its last fact needs no more than this disk before it is told.
  * W6  Nothing is done for any order while this node may have missed that it was forgotten: money would be asked for
  *     before the ledger could say so (node/retention).
+ * W7  Money that no function has to decide about (a stray, a payment nobody knows) is the host's own errand, once there is
+ *     nothing left to decide.
  */
 
 export interface DriverOptions {
@@ -61,18 +65,25 @@ const PACE: Readonly<Record<Pace, { readonly baseMs: number; readonly capMs: num
   later: { baseMs: 1_000, capMs: 60_000 },
 };
 
+/** With these the provider has not said anything. */
+const PROVIDER_SILENT: ReadonlySet<string> = new Set(['PAYMENT_UNKNOWN', 'PAYMENT_POSTPONED']);
+
 /** A running loop; `again` is set when something happened while it was busy. */
 interface Loop {
   wake: () => void;
   again: boolean;
-  /** A majority is known to have the intention to ask for money (W3). */
-  isIntentionKept: boolean;
+  /** The last attempt that a majority is known to have the intention of (W3); 0 for none. */
+  intendedAttempt: number;
+  /** Messages of the provider that its last step knew of. */
+  messages: number;
 }
 
 export class Driver {
   readonly #options: DriverOptions;
   readonly #dependencies: DriverDependencies;
   readonly #active = new Map<string, Loop>();
+  /** Orders that wait because the payment provider gave no answer. */
+  readonly #unanswered = new Set<string>();
   readonly #idle = new Set<() => void>();
   #stopping = false;
 
@@ -86,6 +97,11 @@ export class Driver {
     return this.#active.size;
   }
 
+  /** Of these, orders that wait because the payment provider does not answer. */
+  get waitingForProvider(): number {
+    return this.#unanswered.size;
+  }
+
   /** Starts driving, or wakes the loop that already does (something about the order has changed). */
   drive(orderId: string): void {
     const running = this.#active.get(orderId);
@@ -95,7 +111,7 @@ export class Driver {
       return;
     }
     if (this.#stopping) return;
-    const loop: Loop = { wake: () => undefined, again: false, isIntentionKept: false };
+    const loop: Loop = { wake: () => undefined, again: false, intendedAttempt: 0, messages: 0 };
     this.#active.set(orderId, loop);
     void this.#run(orderId, loop)
       .catch((error: unknown) => {
@@ -103,12 +119,20 @@ export class Driver {
       })
       .finally(() => {
         this.#active.delete(orderId);
+        this.#unanswered.delete(orderId);
         if (this.#active.size === 0) for (const resolve of this.#idle) resolve();
       });
   }
 
   isDriving(orderId: string): boolean {
     return this.#active.has(orderId);
+  }
+
+  /** The order has changed, by whomever: its loop is woken for what it could not have known. */
+  changed(orderId: string, { order, money }: FoldedOrder): void {
+    const loop = this.#active.get(orderId);
+    if (loop === undefined) return;
+    if (order.cancelRequested || money.messages.size > loop.messages) this.drive(orderId);
   }
 
   /** Starts nothing new; resolves when every loop has come to rest or `timeoutMs` is over. */
@@ -132,6 +156,8 @@ export class Driver {
     for (let failures = 0; !this.#stopping;) {
       loop.again = false;
       const result = await this.#step(orderId, loop);
+      if (result.kind === 'retry' && PROVIDER_SILENT.has(result.code)) this.#unanswered.add(orderId);
+      else this.#unanswered.delete(orderId);
       if (result.kind === 'done') return;
       if (result.kind === 'moved') {
         failures = 0;
@@ -152,7 +178,9 @@ export class Driver {
       return retry('soon', 'HORIZON_UNKNOWN', 'the ledger has not said yet which orders are forgotten');
     }
     const folded = views.peek(orderId) ?? (await views.get(orderId));
-    if (folded?.trigger === undefined || folded.order.home !== this.#options.self) return { kind: 'done' };
+    if (folded === undefined || folded.order.home !== this.#options.self) return { kind: 'done' };
+    loop.messages = folded.money.messages.size;
+    if (folded.trigger === undefined) return this.#errand(folded);
     const decided = await this.#decide(folded, folded.trigger);
     if ('retry' in decided) return decided.retry;
     const { decision } = decided;
@@ -168,6 +196,15 @@ export class Driver {
     const result = await this.#perform(folded, effect, decision, loop);
     this.#dependencies.observer.step(effect.type, (environment.clock.monotonic() - startedAt) / 1_000);
     return result;
+  }
+
+  /** W7. */
+  async #errand(folded: FoldedOrder): Promise<StepResult> {
+    const { errand, deferred, cause } = folded;
+    if (errand === undefined || deferred) return { kind: 'done' };
+    return this.#conclude(folded, errand.kind, { cause }, () =>
+      runErrand(errand, folded, this.#dependencies),
+    );
   }
 
   async #decide(
@@ -201,19 +238,36 @@ export class Driver {
     };
   }
 
-  async #perform(folded: FoldedOrder, effect: Effect, decision: Decision, loop: Loop): Promise<StepResult> {
-    const { log } = this.#dependencies;
+  #perform(folded: FoldedOrder, effect: Effect, decision: Decision, loop: Loop): Promise<StepResult> {
     const provenance = { decision, cause: folded.cause };
+    const asked = withinBounds(effect, this.#options.settings) as OrderEffect;
+    return this.#conclude(folded, effect.type, provenance, async () => {
+      const { attempt, own, spentAt } = folded.money;
+      const isFirst = own === undefined && spentAt === undefined && loop.intendedAttempt < attempt;
+      // What is written already may be on this disk only, from before a restart: to say it again does no harm.
+      if (asksForMoney(effect) && isFirst) await this.#intend(folded, attempt, loop, provenance);
+      const performed = await perform(folded, asked, this.#dependencies);
+      if (performed.kind === 'nextAttempt') await this.#intend(folded, performed.attempt, loop, provenance);
+      return performed;
+    });
+  }
+
+  /** W3. The next fold knows that money may have moved, here and on whatever node comes after. */
+  async #intend(folded: FoldedOrder, attempt: number, loop: Loop, provenance: Provenance): Promise<void> {
+    const { log } = this.#dependencies;
+    await log.append(folded, { type: 'paymentRequested', data: { attempt } }, 'quorum', provenance);
+    loop.intendedAttempt = attempt;
+  }
+
+  async #conclude(
+    folded: FoldedOrder,
+    what: string,
+    provenance: Provenance,
+    work: () => Promise<Performed>,
+  ): Promise<StepResult> {
     let performed: Performed;
     try {
-      if (asksForMoney(effect) && !loop.isIntentionKept) {
-        // The next fold knows that money may have moved, here and on whatever node comes after. What is written already
-        // may be on this disk only, from before a restart: to say it again does no harm.
-        await log.append(folded, { type: 'paymentRequested', data: { attempt: 1 } }, 'quorum', provenance);
-        loop.isIntentionKept = true;
-      }
-      const asked = withinBounds(effect, this.#options.settings) as OrderEffect;
-      performed = await perform(folded, asked, this.#dependencies);
+      performed = await work();
     } catch (error) {
       if (error instanceof LedgerError) return retry('soon', 'LEDGER_UNAVAILABLE', error.message);
       if (error instanceof JournalError) return retry('soon', 'JOURNAL_UNAVAILABLE', error.message);
@@ -222,14 +276,16 @@ export class Driver {
     switch (performed.kind) {
       case 'facts':
         return this.#record(folded, performed.facts, provenance);
+      case 'nextAttempt':
+        return { kind: 'moved' };
       case 'again':
-        return retry('soon', performed.code, effect.type, performed.afterMs);
+        return retry('soon', performed.code, what, performed.afterMs);
       case 'park':
         this.#dependencies.environment.log.error(
           { orderId: folded.order.id, code: performed.code, detail: performed.detail },
           'order cannot go on by itself',
         );
-        return retry('later', performed.code, performed.detail);
+        return retry('later', performed.code, performed.detail, performed.afterMs);
       case 'forgotten':
         return this.#forgotten(folded);
     }
@@ -246,7 +302,7 @@ export class Driver {
   async #record(
     folded: FoldedOrder,
     facts: Extract<Performed, { kind: 'facts' }>['facts'],
-    provenance: { readonly decision?: Decision; readonly cause?: string },
+    provenance: Provenance,
   ): Promise<StepResult> {
     const { log, observer, environment } = this.#dependencies;
     let kept: readonly Promise<void>[];
