@@ -1,27 +1,9 @@
 import { expect, test } from 'vitest';
-import type { Mutant } from './mutant.ts';
+import { hunt } from './hunt.ts';
 import { mutants } from './mutants.ts';
-import { runAll } from './pool.ts';
 import { checkers, type CheckerName } from './violations.ts';
-import type { WorkerRequest } from './worker.ts';
 
 const atOnce = 2;
-
-/** The first of the named checkers to notice; `nobody` when none does. */
-async function caughtBy(mutant: Mutant): Promise<CheckerName | 'nobody'> {
-  const { from, count, ...world } = mutant.seeds;
-  const requests = Array.from({ length: count }, (_, place): WorkerRequest => {
-    return { seed: from + place, ...world };
-  });
-  let caught: CheckerName | 'nobody' = 'nobody';
-  await runAll(requests, { workers: 1, mutant: mutant.name }, ({ result }, stop) => {
-    const checker = result.violation?.checker;
-    if (caught !== 'nobody' || checker === undefined || !mutant.caughtBy.includes(checker)) return;
-    caught = checker;
-    stop();
-  });
-  return caught;
-}
 
 /** Whether the simulator would notice: without this, that it finds nothing says nothing. */
 test('every breach of the design is noticed, and every checker notices one', async () => {
@@ -29,7 +11,7 @@ test('every breach of the design is noticed, and every checker notices one', asy
   const left = [...mutants];
   const work = async (): Promise<void> => {
     for (let mutant = left.shift(); mutant !== undefined; mutant = left.shift()) {
-      noticed.set(mutant.name, await caughtBy(mutant));
+      noticed.set(mutant.name, (await hunt(mutant))?.checker ?? 'nobody');
     }
   };
   await Promise.all(Array.from({ length: atOnce }, work));

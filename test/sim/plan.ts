@@ -58,7 +58,9 @@ export type StruckFault = FaultKind | (typeof ambientFaults)[number];
 export type Mode = 'safety' | 'liveness';
 
 /** Worlds that have more of one trouble than chance gives them, to show what only that trouble shows. */
-export type Deck = 'elections' | 'clocks' | 'forgetting' | 'snapshots';
+export const decks = ['elections', 'clocks', 'forgetting', 'snapshots'] as const;
+
+export type Deck = (typeof decks)[number];
 
 export interface Plan {
   readonly seed: number;
