@@ -1,10 +1,15 @@
+import type { SandboxEvent } from './events.ts';
 import type { FaultPlan } from './fault-plan.ts';
 import { Faults } from './faults.ts';
 import { forgetful, openOperationLog } from './operation-log.ts';
+import type { OperationLog } from './operation-log.ts';
+import { Outbox } from './outbox.ts';
+import type { OutboxReport } from './outbox.ts';
 import { openPlanFile } from './plan-file.ts';
 import { createServer } from './server.ts';
 import { StripeDouble } from './stripe-double.ts';
 import { Ticker } from './ticker.ts';
+import { WebhookSender } from './webhook-sender.ts';
 
 /**
  * A payment provider for development and tests: a local HTTP server that speaks the part of Stripe's API that
@@ -25,6 +30,14 @@ export interface SandboxOptions {
   readonly slowAnswerMs?: number;
   /** How long an idempotency key is remembered. */
   readonly keysKeptForMs?: number;
+  /** Where the shop hears what became of its payments. Without it, it has to ask. */
+  readonly webhooks?: {
+    /** Of one shop, any node of which takes any event. */
+    readonly urls: readonly string[];
+    readonly secret: string;
+    /** As chosen where a shop names its address at Stripe; default those that tell of an outcome. */
+    readonly events?: readonly string[];
+  };
   /** In force from the start, and in the place of the one that was kept. */
   readonly plan?: FaultPlan;
   /** Told of each request to the API as it arrives. */
@@ -47,6 +60,16 @@ export type { FaultReport } from './faults.ts';
 export { hostilePlan } from './hostile-plan.ts';
 export type { SandboxSummary } from './summary.ts';
 
+/** What a shop has to hear of: payments that can be captured, were taken or failed, and refunds that end late. */
+const eventsUsual: readonly string[] = [
+  'payment_intent.amount_capturable_updated',
+  'payment_intent.succeeded',
+  'payment_intent.payment_failed',
+  'payment_intent.canceled',
+  'refund.updated',
+  'refund.failed',
+];
+
 export async function startSandbox(
   options: SandboxOptions,
   dependencies: {
@@ -64,6 +87,7 @@ export async function startSandbox(
   const plan = options.plan ?? planFile.kept;
   if (options.plan !== undefined) await planFile.keep(options.plan);
 
+  const post = options.webhooks && openPost(options.webhooks, { faults, log: opened.log, now });
   let url = '';
   const { slowAnswerMs, keysKeptForMs, publicUrl } = options;
   const double = new StripeDouble(
@@ -73,7 +97,7 @@ export async function startSandbox(
       ...(slowAnswerMs === undefined ? {} : { slowAnswerMs }),
       ...(keysKeptForMs === undefined ? {} : { keysKeptForMs }),
     },
-    { faults },
+    { faults, ...(post === undefined ? {} : { onEvent: post.tell }) },
   );
   double.replay(opened.requests);
   if (plan !== undefined) faults.put(now(), plan);
@@ -86,6 +110,7 @@ export async function startSandbox(
   const closing = new AbortController();
   const server = createServer({
     double,
+    posted: () => post?.report(),
     log: opened.log,
     keepPlan: (put) => planFile.keep(put),
     onActivity: () => ticker.look(),
@@ -101,6 +126,7 @@ export async function startSandbox(
       close: async () => {
         closing.abort();
         ticker.stop();
+        await post?.close();
         await server.close();
         await opened.log.close();
       },
@@ -109,4 +135,37 @@ export async function startSandbox(
     await opened.log.close();
     throw error;
   }
+}
+
+/** Tells the shop of events, none before what it tells of is written. */
+function openPost(
+  options: NonNullable<SandboxOptions['webhooks']>,
+  { faults, log, now }: { readonly faults: Faults; readonly log: OperationLog; readonly now: () => number },
+): {
+  readonly tell: (event: SandboxEvent) => void;
+  readonly report: () => OutboxReport;
+  readonly close: () => Promise<void>;
+} {
+  const { urls, secret, events = eventsUsual } = options;
+  const outbox = new Outbox({ secret }, { faults });
+  const sender = new WebhookSender({ urls }, { outbox, now });
+  let untold: SandboxEvent[] = [];
+  const tellAll = (): void => {
+    const told = untold;
+    untold = [];
+    // Appends are written in order: whatever these events tell of is among what was appended by now.
+    void log.written().then(() => {
+      for (const event of told) outbox.add(event);
+      sender.look();
+    });
+  };
+  return {
+    tell: (event) => {
+      if (!events.includes(event.type)) return;
+      if (untold.length === 0) setImmediate(tellAll);
+      untold.push(event);
+    },
+    report: () => outbox.report(),
+    close: () => sender.close(),
+  };
 }

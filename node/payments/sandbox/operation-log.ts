@@ -24,6 +24,8 @@ export interface LoggedRequest {
 export interface OperationLog {
   /** Resolves once the request is written. */
   append(request: LoggedRequest): Promise<void>;
+  /** Resolves once all that was appended before is written. */
+  written(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -60,6 +62,7 @@ export async function openOperationLog(
 
 export const forgetful: OperationLog = {
   append: () => Promise.resolve(),
+  written: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };
 
@@ -83,6 +86,10 @@ class FileLog implements OperationLog {
       return this.#file.appendFile(lines);
     });
     return this.#round;
+  }
+
+  written(): Promise<void> {
+    return this.#round ?? this.#writing;
   }
 
   async close(): Promise<void> {

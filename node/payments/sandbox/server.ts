@@ -10,6 +10,7 @@ import type { FaultPlan } from './fault-plan.ts';
 import { parseForm } from './form.ts';
 import { pageSize } from './lists.ts';
 import type { OperationLog } from './operation-log.ts';
+import type { OutboxReport } from './outbox.ts';
 import { renderMetrics } from './report.ts';
 import type { ProviderReply, StripeDouble } from './stripe-double.ts';
 import { summarize } from './summary.ts';
@@ -22,6 +23,8 @@ import { errorObject } from './wire.ts';
 export interface ServerDependencies {
   readonly double: StripeDouble;
   readonly log: OperationLog;
+  /** Undefined where nobody is told of events. */
+  readonly posted: () => OutboxReport | undefined;
   /** A plan was put in force by a request, and is to be kept. */
   readonly keepPlan: (plan: FaultPlan) => Promise<void>;
   /** Something changed: what happens by itself may be due at another time. */
@@ -40,7 +43,7 @@ const summaryPageUsual = 1_000;
 const summaryPageMax = 10_000;
 
 export function createServer(dependencies: ServerDependencies): FastifyInstance {
-  const { double, log, keepPlan, onActivity, onRequest, now, closing } = dependencies;
+  const { double, log, posted, keepPlan, onActivity, onRequest, now, closing } = dependencies;
   const app = Fastify({ forceCloseConnections: true, bodyLimit: bodyBytesMax });
 
   app.addContentTypeParser(
@@ -93,7 +96,12 @@ export function createServer(dependencies: ServerDependencies): FastifyInstance 
     double.settle(now());
     const { after, limit } = request.query as Query;
     const page = { after, limit: pageSize(limit, summaryPageUsual, summaryPageMax) };
-    return { ...summarize(double.bank, page), faults: double.faults.report().struck };
+    const webhooks = posted();
+    return {
+      ...summarize(double.bank, page),
+      faults: double.faults.report().struck,
+      ...(webhooks === undefined ? {} : { webhooks }),
+    };
   });
 
   app.get('/metrics', (_request, reply) => {

@@ -1,9 +1,18 @@
 import type { Bank } from './bank.ts';
+import type { FaultReport } from './faults.ts';
 import { amountPending, amountRefunded } from './intent.ts';
 import type { IntentStatus } from './intent.ts';
+import type { OutboxReport } from './outbox.ts';
 
-/** What a test asks the bank at the end: is every order charged as often, and as much, as it should be? */
-export interface SandboxSummary {
+/** What a test asks at the end: is every order charged as often, and as much, as it should be, and what went wrong? */
+export interface SandboxSummary extends Books {
+  /** How often which fault struck which requests. */
+  readonly faults: FaultReport['struck'];
+  /** Where somebody is told of events. */
+  readonly webhooks?: OutboxReport;
+}
+
+export interface Books {
   readonly intents: number;
   readonly intentsByStatus: Readonly<Partial<Record<IntentStatus, number>>>;
   /** By currency, in minor units. */
@@ -37,7 +46,7 @@ export interface PaymentRow {
 export function summarize(
   bank: Bank,
   page: { readonly after: string | undefined; readonly limit: number },
-): SandboxSummary {
+): Books {
   const authorized: Record<string, Sum> = {};
   const captured: Record<string, Sum> = {};
   const refunded: Record<string, Sum> = {};
