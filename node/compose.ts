@@ -18,6 +18,7 @@ import { createMetrics } from './metrics/index.ts';
 import { startOrderFlow } from './order-flow.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import { createStripeProvider } from './payments/stripe-provider.ts';
+import { createAdjustments } from './reconcilers/adjustments.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
 import { FreeSpace, freeBytesOf } from './storage/free-space.ts';
@@ -203,6 +204,7 @@ export async function startNode(
       orders,
       ledger: store.ledger,
       reconcilers,
+      adjustments: createAdjustments({ environment, sor, ledger: store.ledger, reconcilers }),
       payments,
       cluster: () => clusterView(config, store),
       membership,

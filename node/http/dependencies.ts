@@ -4,6 +4,7 @@ import type { Membership } from '../../store/membership/port.ts';
 import type { OrderService } from '../ports/order-service.ts';
 import type { PaymentProvider } from '../ports/payments.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
+import type { StockAdjustments } from '../ports/stock-adjustments.ts';
 import type { ProblemCode } from './problems.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { QueueLoad } from './shedding.ts';
@@ -27,6 +28,7 @@ export interface HttpDependencies {
   readonly orders: OrderService;
   readonly ledger: Pick<Ledger, 'stock' | 'stocks' | 'freshness' | 'status'>;
   readonly reconcilers: Reconcilers;
+  readonly adjustments: StockAdjustments;
   readonly payments: Pick<PaymentProvider, 'verifyWebhook'>;
   readonly cluster: () => ClusterView;
   readonly membership: Pick<Membership, 'list' | 'change'>;

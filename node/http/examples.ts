@@ -35,6 +35,7 @@ const stock = {
   held: 2,
   sold: 3,
   onHand: 100,
+  short: 0,
   unitPrice: 790,
   currency: 'EUR',
   asOf: 1_795_000_000_100,
@@ -64,6 +65,17 @@ export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> 
   },
   Stock: stock,
   StockPage: { stock: [stock] },
+  AdjustStock: { kind: 'correction', delta: -2, reason: 'broken in the storeroom', by: 'ada' },
+  StockAdjustment: {
+    id: 'count-2026-11-22-7',
+    sku: stock.sku,
+    kind: 'correction',
+    delta: -2,
+    reason: 'broken in the storeroom',
+    by: 'ada',
+    at: 1_795_000_000_200,
+    onHand: 98,
+  },
   Reconcilers: {
     reconcilers: [
       {

@@ -37,6 +37,7 @@ type InterfaceCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'HEADERS_TOO_LARGE'
   | 'RATE_LIMITED'
+  | 'ON_HAND_SHORT'
   | 'SYSTEM_OF_RECORD_UNAVAILABLE'
   | 'INTERNAL_ERROR';
 
@@ -67,6 +68,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
   URI_TOO_LONG: { status: 414, title: 'The path is too long' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body must be application/json' },
+  ON_HAND_SHORT: { status: 422, title: 'Fewer units are on hand than that' },
   INVALID_MEMBER: { status: 422, title: 'No member can be like this' },
   UNKNOWN_SKU: { status: 422, title: 'The shop does not know this SKU' },
   WRONG_CURRENCY: { status: 422, title: 'The SKU is not sold in this currency' },

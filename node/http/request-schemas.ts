@@ -88,6 +88,31 @@ export const placeOrder = {
   },
 } as const;
 
+export const adjustStock = {
+  $id: 'AdjustStock',
+  type: 'object',
+  additionalProperties: false,
+  required: ['kind', 'delta', 'reason', 'by'],
+  properties: {
+    kind: {
+      type: 'string',
+      enum: ['restock', 'correction'],
+      description: '`restock`: units came in. `correction`: the figure was wrong, or became so.',
+    },
+    delta: {
+      type: 'integer',
+      minimum: -1_000_000_000,
+      maximum: 1_000_000_000,
+      not: { const: 0 },
+      description: 'Units; more than 0 for a restock.',
+    },
+    reason: { type: 'string', maxLength: 500, pattern: LINE_OF_TEXT },
+    by: { type: 'string', maxLength: 128, pattern: LINE_OF_TEXT, description: 'Who answers for it.' },
+  },
+  if: { properties: { kind: { const: 'restock' } } },
+  then: { properties: { delta: { minimum: 1 } } },
+} as const;
+
 const peerAddress = {
   type: 'string',
   maxLength: 260,

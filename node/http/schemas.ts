@@ -1,4 +1,4 @@
-import { addMember, moveMember, currency, ORDER_STATES, placeOrder } from './request-schemas.ts';
+import { addMember, adjustStock, moveMember, currency, ORDER_STATES, placeOrder } from './request-schemas.ts';
 
 /**
  * JSON Schemas of what goes out, and the list of all shared schemas: registered once under their `$id`, used
@@ -130,6 +130,7 @@ const stock = {
     'held',
     'sold',
     'onHand',
+    'short',
     'unitPrice',
     'currency',
     'asOf',
@@ -145,10 +146,36 @@ const stock = {
     held: { ...units, description: 'Set aside for orders under way.' },
     sold: { ...units, description: 'Committed, not yet contained in onHand.' },
     onHand: { ...units, description: 'As last read from the system of record.' },
+    short: {
+      ...units,
+      description: 'Units promised beyond what there is; the SKU does not sell until that is 0 again.',
+    },
+    holdMs: {
+      type: 'integer',
+      description: 'How long units are held for an order; absent: as the shop says.',
+    },
+    maxPerOrder: { ...units, description: 'Units that one order may have; absent: as the shop says.' },
     unitPrice: money,
     currency,
     asOf: { ...time, description: 'The leader’s time of the last decision seen here, ms since the epoch.' },
     linearizable: { type: 'boolean', description: 'Read on the leader: nothing newer exists anywhere.' },
+  },
+} as const;
+
+const stockAdjustment = {
+  $id: 'StockAdjustment',
+  type: 'object',
+  additionalProperties: false,
+  required: ['id', 'sku', 'kind', 'delta', 'reason', 'by', 'at', 'onHand'],
+  properties: {
+    id: { type: 'string', description: 'The Idempotency-Key.' },
+    sku: { type: 'string' },
+    kind: { type: 'string', enum: ['restock', 'correction'] },
+    delta: units,
+    reason: { type: 'string' },
+    by: { type: 'string' },
+    at: { ...time, description: 'When it was recorded, by the system of record, ms since the epoch.' },
+    onHand: { ...units, description: 'In the system of record now.' },
   },
 } as const;
 
@@ -303,6 +330,8 @@ export const SCHEMAS = [
   orderEvents,
   stock,
   stockPage,
+  adjustStock,
+  stockAdjustment,
   reconcilerStatus,
   reconcilerReport,
   cluster,

@@ -138,6 +138,7 @@ export interface Fixture {
   queues: ReturnType<HttpDependencies['queues']>;
   readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
   changeMembers: HttpDependencies['membership']['change'];
+  adjustStock: HttpDependencies['adjustments']['adjust'];
   runReconciler: (name: string) => ReturnType<HttpDependencies['reconcilers']['run']>;
 }
 
@@ -153,7 +154,8 @@ export function signatureFor(body: string): string {
 export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = new VirtualClock()): Fixture {
   const orders = new OrdersInMemory();
   const environment = testEnvironment({ clock, random: seededRandom(1) });
-  const skus = ['TEA', 'MUG', 'POT'].map(stockLevel);
+  const short = { ...stockLevel('SHORT'), onHand: 3, available: -2 };
+  const skus = [...['TEA', 'MUG', 'POT'].map(stockLevel), short];
   const fixture: Fixture = {
     app: undefined as never,
     orders,
@@ -165,6 +167,13 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
     queues: [],
     readiness: { ready: true, reasons: [] },
     changeMembers: async () => ({ members: [memberNamed('n2')], epochs: {} }),
+    adjustStock: async (adjustment) => ({
+      kind: 'adjusted',
+      adjustment,
+      at: 1,
+      onHand: 10 + adjustment.delta,
+      replayed: false,
+    }),
     runReconciler: async (name) => ({
       name,
       startedAt: 1,
@@ -205,6 +214,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
         ],
         run: (name) => fixture.runReconciler(name),
       },
+      adjustments: { adjust: (adjustment) => fixture.adjustStock(adjustment) },
       payments: {
         verifyWebhook: (body, signature) =>
           signature === signatureFor(body.toString())

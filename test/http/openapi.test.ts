@@ -29,6 +29,7 @@ describe('the OpenAPI document', () => {
       'post /orders/{id}/cancel',
       'get /stock',
       'get /stock/{sku}',
+      'post /stock/{sku}/adjustments',
       'get /reconcilers',
       'post /reconcilers/{name}/run',
       'post /webhooks/stripe',

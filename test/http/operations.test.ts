@@ -15,6 +15,7 @@ describe('stock', () => {
       held: 2,
       sold: 3,
       onHand: 10,
+      short: 0,
       unitPrice: 100,
       currency: 'EUR',
       asOf: 1_795_000_000_000,
@@ -34,12 +35,96 @@ describe('stock', () => {
       if (page.next === undefined) break;
       query = `?limit=2&after=${page.next}`;
     }
-    expect(seen).toEqual(['MUG', 'POT', 'TEA']);
+    expect(seen).toEqual(['MUG', 'POT', 'SHORT', 'TEA']);
+  });
+
+  it('says how many units are promised beyond what there is', async () => {
+    const response = await httpFixture().send({ url: '/stock/SHORT' });
+    expect(response.json()).toMatchObject({ onHand: 3, held: 2, sold: 3, available: -2, short: 2 });
   });
 
   it('answers 404 for a SKU it does not know', async () => {
     const response = await httpFixture().send({ url: '/stock/NONE' });
     expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([404, 'SKU_NOT_FOUND']);
+  });
+});
+
+describe('adjusting stock', () => {
+  const ask = (
+    fixture: ReturnType<typeof httpFixture>,
+    over: object = {},
+    key: string | undefined = 'count-7',
+  ) =>
+    fixture.send({
+      method: 'POST',
+      url: '/stock/TEA/adjustments',
+      ...(key === '' ? {} : { headers: { 'idempotency-key': key } }),
+      payload: { kind: 'correction', delta: -2, reason: 'broken', by: 'ada', ...over },
+    });
+
+  it('is answered with what was recorded, and with the same when it comes again', async () => {
+    const fixture = httpFixture();
+    const first = await ask(fixture);
+    expect([first.statusCode, first.json()]).toEqual([
+      201,
+      {
+        id: 'count-7',
+        sku: 'TEA',
+        kind: 'correction',
+        delta: -2,
+        reason: 'broken',
+        by: 'ada',
+        at: 1,
+        onHand: 8,
+      },
+    ]);
+    fixture.adjustStock = async (adjustment) => ({
+      kind: 'adjusted',
+      adjustment,
+      at: 1,
+      onHand: 8,
+      replayed: true,
+    });
+    const again = await ask(fixture);
+    expect([again.statusCode, again.headers['idempotency-replayed']]).toEqual([200, 'true']);
+    expect(again.json()).toEqual(first.json());
+  });
+
+  it.each([
+    ['SKU_NOT_FOUND', 404],
+    ['ON_HAND_SHORT', 422],
+    ['IDEMPOTENCY_KEY_REUSED', 422],
+  ] as const)('is refused with %s', async (code, status) => {
+    const fixture = httpFixture();
+    fixture.adjustStock = async () => ({ kind: 'refused', code, detail: 'why not' });
+    const response = await ask(fixture);
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([status, code]);
+  });
+
+  it('is not known to be done while the system of record is away', async () => {
+    const fixture = httpFixture();
+    fixture.adjustStock = async () => {
+      throw new SystemOfRecordUnavailable('down');
+    };
+    const response = await ask(fixture);
+    expect(response.json()).toMatchObject({ status: 503, code: 'SYSTEM_OF_RECORD_UNAVAILABLE' });
+    expect(response.headers['retry-after']).toBe('10');
+  });
+
+  it.each([{ delta: 0 }, { delta: 1.5 }, { kind: 'restock' }, { kind: 'theft' }, { reason: '' }, { by: 7 }])(
+    'asks for what can be meant, not %j',
+    async (over) => {
+      const response = await ask(httpFixture(), over);
+      expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([400, 'INVALID_REQUEST']);
+    },
+  );
+
+  it('needs a key, so that it can be repeated', async () => {
+    const response = await ask(httpFixture(), {}, '');
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([
+      400,
+      'INVALID_IDEMPOTENCY_KEY',
+    ]);
   });
 });
 

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import { parseArguments, required } from './arguments.ts';
+import { CommandError, exitCodes, UsageError } from './context.ts';
+import type { Command, CommandContext } from './context.ts';
+
+/** Puts right what the system of record says is on hand, through any node's HTTP interface. */
+
+const urlDefault = 'http://127.0.0.1:8080';
+const requestTimeoutMs = 30_000;
+
+export const stock: Command = {
+  name: 'stock',
+  summary: 'put right what is on hand',
+  help: `Usage: freehold stock adjust SKU --by UNITS --reason TEXT [--restock] [--who NAME] [--key KEY] [--url URL]
+
+Changes what is on hand in the system of record, and has the change recorded there. Any node can be asked.
+
+  --by UNITS     how many more (5, +5) or fewer (--by=-2)
+  --reason TEXT  why
+  --restock      units came in; without it the figure is corrected
+  --who NAME     who answers for it (default: the user who types)
+  --key KEY      names the change: the same key again changes nothing more (default: drawn at random, and printed)
+  --url URL      the HTTP interface of a node (default ${urlDefault})
+
+Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the key that is printed); 2 asked for wrongly.`,
+
+  async run(args, context) {
+    const { values, positionals } = parseArguments(
+      'stock',
+      args,
+      {
+        by: { type: 'string' },
+        reason: { type: 'string' },
+        restock: { type: 'boolean', default: false },
+        who: { type: 'string' },
+        key: { type: 'string' },
+        url: { type: 'string', default: urlDefault },
+      },
+      { names: ['ACTION', 'SKU'] },
+    );
+    const [action = '', sku = ''] = positionals;
+    if (action !== 'adjust') throw new UsageError(`freehold stock: ${action} is not adjust`);
+    const by = required('stock', 'by', values.by);
+    if (!/^[+-]?\d{1,9}$/.test(by) || Number(by) === 0)
+      throw new UsageError(`freehold stock: --by must be a number of units such as 5 or -2, not ${by}`);
+    const key = values.key ?? randomUUID();
+    const body = {
+      kind: values.restock ? 'restock' : 'correction',
+      delta: Number(by),
+      reason: required('stock', 'reason', values.reason),
+      by: values.who ?? required('stock', 'who', context.environment['USER']),
+    };
+    const base = URL.parse(values.url);
+    if (base === null || !/^https?:$/.test(base.protocol))
+      throw new UsageError(`freehold stock: --url must be such as ${urlDefault}, not ${values.url}`);
+    const path = `/stock/${encodeURIComponent(sku)}/adjustments`;
+    const answer = await ask(`${base.href.replace(/\/+$/, '')}${path}`, key, body, context);
+    const { status, onHand, detail, code } = answer;
+    if (status !== 200 && status !== 201) {
+      throw new CommandError(
+        `${detail ?? `status ${String(status)}`} (${code ?? 'no code'}; the key was ${key})`,
+      );
+    }
+    const what = status === 200 ? 'was adjusted before' : `is adjusted by ${by}`;
+    context.print(`${sku} ${what}: ${String(onHand)} on hand (key ${key})`);
+    return exitCodes.ok;
+  },
+};
+
+interface Answer {
+  readonly status: number;
+  readonly onHand?: number;
+  readonly detail?: string;
+  readonly code?: string;
+}
+
+async function ask(url: string, key: string, body: object, context: CommandContext): Promise<Answer> {
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      body: JSON.stringify(body),
+      signal: AbortSignal.any([context.stop, AbortSignal.timeout(requestTimeoutMs)]),
+    });
+    const { onHand, detail, code } = (await response.json()) as Omit<Answer, 'status'>;
+    return {
+      status: response.status,
+      ...(onHand === undefined ? {} : { onHand }),
+      ...(detail === undefined ? {} : { detail }),
+      ...(code === undefined ? {} : { code }),
+    };
+  } catch (error) {
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new CommandError(
+      `${url} does not answer as a node does (${why}); if it was asked, the key was ${key}`,
+    );
+  }
+}
