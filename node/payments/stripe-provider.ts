@@ -4,11 +4,13 @@ import Stripe from 'stripe';
 
 import type { Environment } from '../../store/environment.ts';
 import type { PaymentAnswer, PaymentMessage, PaymentProvider, PaymentRequest } from '../ports/payments.ts';
+import type { ProviderBook } from '../ports/books.ts';
 import { Admission } from './admission.ts';
 import { Breaker } from './breaker.ts';
 import type { BreakerOptions, BreakerState } from './breaker.ts';
 import { answerOf, answerOfRefund } from './stripe-answers.ts';
 import type { FailedCall } from './stripe-answers.ts';
+import { createStripeBook } from './stripe-book.ts';
 import { StripeHttpClient } from './stripe-http-client.ts';
 import { StripeLine } from './stripe-line.ts';
 import type { Called } from './stripe-line.ts';
@@ -56,6 +58,8 @@ export interface PaymentObserver {
 }
 
 export interface StripeProvider extends PaymentProvider {
+  /** For the drift report. */
+  readonly book: ProviderBook;
   readonly breakerState: BreakerState;
   /** Calls that wait for their turn. */
   readonly queueDepth: number;
@@ -79,7 +83,12 @@ const withRefunds = { expand: ['latest_charge.refunds'] };
 
 export function createStripeProvider(
   options: StripeProviderOptions,
-  dependencies: { readonly environment: Environment; readonly observer?: PaymentObserver },
+  dependencies: {
+    readonly environment: Environment;
+    readonly observer?: PaymentObserver;
+    /** Another way there than the network of this machine. */
+    readonly httpClient?: Stripe.HttpClient & { close(): void };
+  },
 ): StripeProvider {
   const { environment, observer } = dependencies;
   const { clock, log } = environment;
@@ -89,7 +98,8 @@ export function createStripeProvider(
 
   const admission = new Admission({ maxConcurrent, requestsPerSecond, maxQueue, maxWaitMs }, { clock });
   const breaker = new Breaker({ ...breakerDefaults, ...options.breaker }, environment);
-  const httpClient = new StripeHttpClient({ protocol, maxSockets: maxConcurrent }, { clock });
+  const httpClient =
+    dependencies.httpClient ?? new StripeHttpClient({ protocol, maxSockets: maxConcurrent }, { clock });
   const stripe = new Stripe(apiKey, {
     protocol,
     host,
@@ -271,6 +281,12 @@ export function createStripeProvider(
         return undefined;
       }
     },
+
+    book: createStripeBook({
+      clock,
+      intents: stripe.paymentIntents,
+      call: (request) => line.call('begin', request),
+    }),
 
     get breakerState() {
       return breaker.state();

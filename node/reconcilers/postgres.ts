@@ -1,10 +1,12 @@
 import type { Environment } from '../../store/environment.ts';
+import type { SystemOfRecordBook } from '../ports/books.ts';
 import type { StockAdjustments } from '../ports/stock-adjustments.ts';
 import type { SystemOfRecord } from '../ports/system-of-record.ts';
 import { adjustInventory } from './adjustments.ts';
 import type { CatalogProduct } from './catalog.ts';
 import { readInventory } from './inventory.ts';
 import { migrate } from './migrations.ts';
+import { createPostgresBook } from './postgres-book.ts';
 import { applyOutcomes } from './outcomes.ts';
 import type { Session } from './transactions.ts';
 import { Transactions } from './transactions.ts';
@@ -22,6 +24,8 @@ export interface PostgresOptions {
 }
 
 export interface PostgresSystemOfRecord extends SystemOfRecord, StockAdjustments {
+  /** For the drift report. */
+  readonly book: SystemOfRecordBook;
   /**
    * Fills an empty catalogue; one that has any product is left alone, so every node may do it at once. Answers
    * how many products were put in. Rejects with RefusedByDatabase when a row breaks a rule of the schema.
@@ -45,6 +49,7 @@ export function createPostgres(
     readInventory: (unappliedSales) => readInventory(transactions, unappliedSales),
     applyOutcomes: (outcomes) => applyOutcomes(transactions, outcomes),
     adjust: (adjustment) => adjustInventory(transactions, adjustment),
+    book: createPostgresBook(transactions),
     fillCatalog: (products) =>
       transactions.run('READ COMMITTED', async (session) => {
         await session.query('LOCK TABLE products IN SHARE ROW EXCLUSIVE MODE');

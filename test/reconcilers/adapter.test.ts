@@ -227,6 +227,33 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     }
   });
 
+  it('says of each audit event who wrote it, and with which others', async () => {
+    const sor = await shop(product('A', 10));
+    await sor.applyOutcomes([outcomeOf('1', { A: 1 }), outcomeOf('2', { A: 2 }, { outcome: 'failed' })]);
+    await sor.applyOutcomes([outcomeOf('3', { A: 3 })]);
+    const batches = await sql(
+      url,
+      `SELECT string_agg(DISTINCT order_id, ' ' ORDER BY order_id) AS orders, min(recorded_by) AS by
+         FROM audit_events GROUP BY batch ORDER BY batch`,
+    );
+    expect(batches).toEqual([
+      { orders: '1 2', by: 'postgres' },
+      { orders: '3', by: 'postgres' },
+    ]);
+  });
+
+  it('explains each figure by what there was, what came and went, and what was sold', async () => {
+    const sor = await shop(product('A', 10), product('B', 4));
+    await sor.applyOutcomes([outcomeOf('1', { A: 1, B: 1 }), outcomeOf('2', { A: 2 }, { outcome: 'failed' })]);
+    await sql(url, `UPDATE inventory SET on_hand = on_hand + 5 WHERE sku = 'A'`);
+    await sor.applyOutcomes([outcomeOf('3', { A: 3 })]);
+    await sql(url, `DELETE FROM products WHERE sku = 'B'`);
+    expect(await sor.book.inventory()).toEqual([
+      { sku: 'A', onHand: 11, opening: 10, changed: 5, sold: 4 },
+      { sku: 'B', onHand: 0, opening: 4, changed: -3, sold: 1 },
+    ]);
+  });
+
   it('counts a missing schema as an outage, not as a fault of the orders', async () => {
     const sor = open(url);
     await expect(sor.applyOutcomes([outcomeOf('1', { A: 1 })])).rejects.toBeInstanceOf(
