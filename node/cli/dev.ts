@@ -29,6 +29,8 @@ export const dev: Command = {
        freehold dev partition NODE [OTHER] [--one-way in|out]
        freehold dev slow NODE DELAY
        freehold dev heal [NODE]
+       freehold dev payments show|calm|hostile [--seed N]
+       freehold dev payments faults FILE
        freehold dev status
 
 Without an action: three nodes (n1, n2, n3), a system of record (sor) and a payment sandbox (sandbox), each a
@@ -42,6 +44,8 @@ process of its own, until Ctrl-C. With one: tells the running cluster to do it, 
                     nothing arrives. Customers still reach it
   slow              everything that a node says to the others and hears takes DELAY longer, such as 50ms; 0ms ends it
   heal              mend and speed up all links, or those of one node
+  payments          make the payment provider misbehave: in every way there is (hostile), by a plan of yours (faults
+                    FILE, see README.md), or no longer (calm); each prints how often which fault struck (show)
   status            what runs, and what is wrong with the links
 
   --set KEY=VALUE   set a key of every node's freehold.yaml, such as orders.holdFor=20s
@@ -64,7 +68,14 @@ ${Object.entries(variables)
 
 async function control(args: readonly string[], context: CommandContext): Promise<number> {
   const request = readAction(args);
-  context.print(await askControl(dataDirectoryOf(context.environment, context.root), request));
+  const ask = (): Promise<string> => askControl(dataDirectoryOf(context.environment, context.root), request);
+  if (request.action === 'payments') {
+    const { changePayments, planAskedFor } = await import('./dev/payment-faults.ts');
+    const plan = planAskedFor(request);
+    context.print(await changePayments(await ask(), plan));
+  } else {
+    context.print(await ask());
+  }
   return exitCodes.ok;
 }
 

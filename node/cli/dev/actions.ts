@@ -37,6 +37,12 @@ const actions: Readonly<Record<string, Action>> = {
   },
   slow: { names: ['NODE', 'DELAY'], request: ([target, delay]) => ({ target, delay }) },
   heal: { names: [], optional: ['NODE'], request: ([target]) => ({ target }) },
+  payments: {
+    names: ['show|faults|hostile|calm'],
+    optional: ['FILE'],
+    options: { seed: { type: 'string' } },
+    request: ([mood, file], { seed }) => ({ mood, file, seed }),
+  },
   status: { names: [], request: () => ({}) },
 };
 

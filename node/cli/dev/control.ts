@@ -24,6 +24,10 @@ export interface ControlRequest {
   readonly oneWay?: string;
   /** For `slow`: a duration such as `50ms`. */
   readonly delay?: string;
+  /** For `payments`: what is asked of the provider, a file with faults, and the seed of the hostile ones. */
+  readonly mood?: string;
+  readonly file?: string;
+  readonly seed?: string;
 }
 
 export type ControlAnswer =

@@ -40,7 +40,7 @@ export function renderNodeFile(input: NodeFileInput): string {
     payments: {
       provider: 'stripe',
       apiKey: 'sk_test_sandbox',
-      webhookSecret: 'whsec_sandbox',
+      webhookSecret: plan.sandbox.webhookSecret,
       apiBase: plan.sandbox.url,
       capture: settings.capture,
       // The sandbox has no such limit; a developer's load test should meet the store's, not Stripe's.

@@ -36,7 +36,12 @@ export interface Plan {
   readonly nodes: readonly PlannedNode[];
   /** Absent when a PostgreSQL was named. */
   readonly systemOfRecord?: PlannedPart & { readonly port: number };
-  readonly sandbox: PlannedPart & { readonly port: number; readonly url: string };
+  readonly sandbox: PlannedPart & {
+    readonly port: number;
+    readonly url: string;
+    /** What it signs its events with. */
+    readonly webhookSecret: string;
+  };
 }
 
 const host = '127.0.0.1';
@@ -46,6 +51,8 @@ const nodeCount = 3;
 const peerPortOffset = 1_000;
 /** What is behind the proxy lies this far above what is in front of it. */
 const proxiedOffset = 10;
+/** Of no use to anybody: there is no money behind it. */
+const webhookSecret = 'whsec_sandbox';
 /** Beyond everything that a cluster starts with. */
 const newcomerOffset = 20;
 
@@ -87,10 +94,14 @@ export function planOf(settings: DevSettings): Plan {
         host,
         '--port',
         String(sandboxPort),
+        '--webhook-secret',
+        webhookSecret,
+        ...nodes.flatMap(({ httpUrl }) => ['--webhook', `${httpUrl}/webhooks/stripe`]),
       ],
       ports: [sandboxPort],
       port: sandboxPort,
       url: `http://${host}:${String(sandboxPort)}`,
+      webhookSecret,
     },
   };
 }

@@ -112,6 +112,8 @@ export class Supervisor {
   async control(request: ControlRequest): Promise<string> {
     const { action, target, signal } = request;
     if (action === 'status') return this.#status();
+    // Whoever asked goes on there: a plan may be larger than what this socket takes.
+    if (action === 'payments') return this.#plan.sandbox.url;
     if (isLinkAction(action)) {
       if (this.#peerProxy === undefined)
         throw new CommandError('the links of a cluster that was started with --direct cannot be touched');
