@@ -1,15 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { orderIdOf } from '../../../node/orders/identity.ts';
-import type { Order } from '../../../node/orders/order.ts';
 import type { Random } from '../../../store/environment.ts';
-import type { StockLevel } from '../../../store/ledger/port.ts';
 import { integerBetween } from '../../support/random.ts';
-import { orderBody } from '../support/buyers.ts';
 import type { Wish } from '../support/buyers.ts';
 import type { Cluster, NodeName } from '../support/cluster.ts';
-import { JsonClient } from '../support/http.ts';
 import { methods } from '../support/sandbox-books.ts';
-import type { Exchange, History, OrderExchange, PurchaseRecord, SeenOrder } from '../support/history.ts';
+import { Witness } from '../support/witness.ts';
+import type { History, OrderExchange, PurchaseRecord } from '../support/history.ts';
 
 /**
  * The customers of a shop that is being broken: buyers in a closed loop, who keep to one node while it answers,
@@ -55,7 +52,7 @@ export class Clients {
   readonly #cluster: Cluster;
   readonly #history: History;
   readonly #random: Random;
-  readonly #http = new JsonClient({ connectionsMax: 256 });
+  readonly #witness: Witness;
   /** What goes on beside the loops. */
   readonly #aside = new Set<Promise<void>>();
   #next = 0;
@@ -67,6 +64,7 @@ export class Clients {
   constructor(options: ClientsOptions, { cluster, history, random }: ClientsDependencies) {
     this.#options = options;
     this.#cluster = cluster;
+    this.#witness = new Witness({ connectionsMax: 256 }, { cluster });
     this.#history = history;
     this.#random = random;
   }
@@ -88,7 +86,7 @@ export class Clients {
     await this.#buying;
     await this.#reading;
     await Promise.all(this.#aside);
-    this.#http.close();
+    this.#witness.close();
   }
 
   async #buyOn(number: number): Promise<void> {
@@ -137,8 +135,7 @@ export class Clients {
     const other = this.#node(node + integerBetween(this.#random, 0, 2));
     if (changesMind)
       this.#besides(async () => {
-        const path = `/orders/${purchase.orderId}/cancel`;
-        purchase.cancellations.push(await this.#exchange(other, 'POST', path, placeTimeoutMs));
+        purchase.cancellations.push(await this.#witness.cancel(other, purchase.orderId, placeTimeoutMs));
       });
     else if (this.#random() < askAgainChance)
       this.#besides(async () => {
@@ -147,11 +144,8 @@ export class Clients {
     return node;
   }
 
-  #place(node: NodeName, key: string, wish: Wish, wait: number): Promise<OrderExchange> {
-    return this.#exchange(node, 'POST', '/orders', placeTimeoutMs, {
-      body: orderBody(wish),
-      headers: { 'idempotency-key': key, ...(wait === 0 ? {} : { prefer: `wait=${String(wait)}` }) },
-    });
+  #place(node: NodeName, key: string, wish: Wish, waitSeconds: number): Promise<OrderExchange> {
+    return this.#witness.place(node, { key, wish, waitSeconds }, placeTimeoutMs);
   }
 
   async #readSomeOrder(): Promise<void> {
@@ -161,20 +155,11 @@ export class Clients {
     const orderId = purchases.at(-1 - age)?.orderId;
     if (orderId === undefined) return;
     const node = this.#node(integerBetween(this.#random, 0, 2));
-    const exchange = await this.#exchange(node, 'GET', `/orders/${orderId}`, readTimeoutMs);
-    this.#history.orderReads.push({ orderId, ...exchange });
+    this.#history.orderReads.push(await this.#witness.readOrder(node, orderId, readTimeoutMs));
   }
 
   async #readStock(node: NodeName): Promise<void> {
-    const { exchange, body } = await this.#ask(node, 'GET', '/stock', readTimeoutMs);
-    const { stock = [] } = (body ?? {}) as { stock?: readonly (StockLevel & { linearizable: boolean })[] };
-    this.#history.stockReads.push({
-      ...exchange,
-      linearizable: stock.length > 0 && stock.every(({ linearizable }) => linearizable),
-      levels: stock.map(({ sku, name, onHand, unitPrice, currency, sold, held, available }) => ({
-        ...{ sku, name, onHand, unitPrice, currency, sold, held, available },
-      })),
-    });
+    this.#history.stockReads.push(await this.#witness.readStock(node, readTimeoutMs));
   }
 
   /** At a steady pace, whether earlier ones were answered or not. */
@@ -190,60 +175,9 @@ export class Clients {
     this.#aside.add(pending);
   }
 
-  async #exchange(
-    node: NodeName,
-    method: 'GET' | 'POST',
-    path: string,
-    timeoutMs: number,
-    content: { readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> } = {},
-  ): Promise<OrderExchange> {
-    const { exchange, body, replayed } = await this.#ask(node, method, path, timeoutMs, content);
-    const isOrder = exchange.status === 200 || exchange.status === 201;
-    return {
-      ...exchange,
-      ...(isOrder ? { order: seenOrder(body as Order) } : {}),
-      ...(replayed ? { replayed } : {}),
-    };
-  }
-
-  async #ask(
-    node: NodeName,
-    method: 'GET' | 'POST',
-    path: string,
-    timeoutMs: number,
-    content: { readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> } = {},
-  ): Promise<{ readonly exchange: Exchange; readonly body: unknown; readonly replayed: boolean }> {
-    const invokedAt = performance.now();
-    const answer = await this.#http
-      .ask(method, `${this.#cluster.url(node)}${path}`, { ...content, timeoutMs })
-      .catch(() => undefined);
-    const code = (answer?.body as { code?: string } | undefined)?.code;
-    return {
-      exchange: {
-        node,
-        invokedAt,
-        answeredAt: performance.now(),
-        status: answer?.status ?? 0,
-        ...(code === undefined ? {} : { code }),
-      },
-      body: answer?.body,
-      replayed: answer?.headers['idempotency-replayed'] === 'true',
-    };
-  }
-
   /** Counted round. */
   #node(number: number): NodeName {
     const { nodeNames } = this.#cluster;
     return nodeNames[number % nodeNames.length] ?? 'n1';
   }
-}
-
-function seenOrder({ id, state, outcome, total, lines }: Order): SeenOrder {
-  return {
-    id,
-    state,
-    ...(outcome === undefined ? {} : { outcome }),
-    total,
-    lines: lines.map(({ sku, quantity }) => ({ sku, quantity })),
-  };
 }

@@ -14,6 +14,8 @@ export interface Wish {
   readonly lines: readonly { readonly sku: string; readonly quantity: number }[];
   /** Default: a card that pays. */
   readonly method?: string;
+  /** Where the customer comes back to when their bank has asked them. */
+  readonly returnUrl?: string;
 }
 
 export interface Purchase {
@@ -150,12 +152,15 @@ function ask(
   });
 }
 
-export function orderBody({ lines, method = 'pm_card_visa' }: Wish, buyer = 0): Record<string, unknown> {
+export function orderBody(
+  { lines, method = 'pm_card_visa', returnUrl }: Wish,
+  buyer = 0,
+): Record<string, unknown> {
   return {
     customer: { id: `buyer-${String(buyer)}`, email: `buyer-${String(buyer)}@example.com` },
     currency,
     lines,
-    payment: { method },
+    payment: { method, ...(returnUrl === undefined ? {} : { returnUrl }) },
   };
 }
 

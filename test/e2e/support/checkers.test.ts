@@ -71,7 +71,7 @@ function evidence(changes: Partial<Evidence> = {}): Evidence {
     orders: atAll([order]),
     stock: atAll([level()]),
     positions: atAll({ n1: 7, n2: 3, n3: 0 }),
-    statements: new Map([[id, { kept: 1_000, timesCaptured: 1, stillAuthorized: 0 }]]),
+    statements: new Map([[id, { kept: 1_000, timesCaptured: 1, stillAuthorized: 0, unsettled: 0 }]]),
     records: {
       orders: [{ order_id: id, outcome: 'fulfilled' }],
       inventory: [{ sku: 'MUG', on_hand: 8 }],
@@ -108,11 +108,15 @@ describe('in the end', () => {
     ['payment provider and orders agree', { statements: new Map() }],
     [
       'payment provider and orders agree',
-      { statements: new Map([[id, { kept: 1_000, timesCaptured: 2, stillAuthorized: 0 }]]) },
+      { statements: new Map([[id, { kept: 1_000, timesCaptured: 2, stillAuthorized: 0, unsettled: 0 }]]) },
     ],
     [
       'payment provider and orders agree',
-      { statements: new Map([[id, { kept: 1_000, timesCaptured: 1, stillAuthorized: 1 }]]) },
+      { statements: new Map([[id, { kept: 1_000, timesCaptured: 1, stillAuthorized: 1, unsettled: 0 }]]) },
+    ],
+    [
+      'payment provider and orders agree',
+      { statements: new Map([[id, { kept: 1_000, timesCaptured: 1, stillAuthorized: 0, unsettled: 1 }]]) },
     ],
     ['stock and orders agree', { stock: butAtN3([level()], [level({ held: 1, available: 7 })]) }],
     ['stock and orders agree', { stock: butAtN3([level()], []) }],

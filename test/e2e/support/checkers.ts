@@ -119,7 +119,7 @@ function unfinished(orders: Evidence['orders'], isFinished: (order: Order) => bo
 
 function everyPurchaseAnswered({ purchases }: History): readonly string[] {
   return purchases
-    .filter(({ attempts }) => !attempts.some(({ order }) => order !== undefined))
+    .filter(({ attempts, left }) => left !== true && !attempts.some(({ order }) => order !== undefined))
     .map(({ orderId, attempts }) => {
       const last = attempts.at(-1);
       return `${orderId} was tried ${String(attempts.length)} times, last ${String(last?.status)} ${last?.code ?? ''}`;

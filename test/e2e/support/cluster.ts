@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { parseDocument } from 'yaml';
 import { askControl } from '../../../node/cli/dev/control.ts';
 import type { ControlRequest } from '../../../node/cli/dev/control.ts';
 import { lastLines } from '../../../node/cli/dev/log-tail.ts';
@@ -26,6 +27,8 @@ export interface ClusterOptions {
   readonly products?: readonly TestProduct[];
   /** Keys of every node's freehold.yaml, such as `orders.holdFor`. */
   readonly set?: Readonly<Record<string, string>>;
+  /** A PostgreSQL in place of the embedded one. Whoever started it stops it. */
+  readonly systemOfRecordUrl?: string;
   /** Nodes connect without a proxy in between; links cannot be cut then. */
   readonly direct?: boolean;
   /** Where each node leaves its CPU profile when it stops. */
@@ -49,12 +52,19 @@ export class Cluster {
   readonly http = new JsonClient({ connectionsMax: 32 });
   readonly sandbox: SandboxBooks;
   readonly #plan: Plan;
+  readonly #systemOfRecordUrl: string;
   readonly #process: ChildProcess;
   readonly #output: () => string;
   readonly #members: Map<string, string>;
 
-  private constructor(plan: Plan, process: ChildProcess, output: () => string) {
+  private constructor(
+    options: ClusterOptions,
+    { plan, process, output }: { plan: Plan; process: ChildProcess; output: () => string },
+  ) {
     this.#plan = plan;
+    this.#systemOfRecordUrl =
+      options.systemOfRecordUrl ??
+      `postgres://postgres@${plan.host}:${String(plan.systemOfRecord?.port)}/postgres`;
     this.#process = process;
     this.#output = output;
     this.#members = new Map(plan.nodes.map(({ name, httpUrl }) => [name, httpUrl]));
@@ -65,7 +75,7 @@ export class Cluster {
     let refused = '';
     for (let attempt = 0; attempt < portAttemptsMax; attempt += 1) {
       const started = await tryToStart(options);
-      if (started.kind === 'up') return new Cluster(started.plan, started.process, started.output);
+      if (started.kind === 'up') return new Cluster(options, started);
       refused = started.output;
       if (!refused.includes('already in use')) break;
     }
@@ -147,6 +157,16 @@ export class Cluster {
     await this.#control({ action: 'revive', target: part });
   }
 
+  /** Changes keys of one node's freehold.yaml, and has it read them. */
+  async reconfigure(name: NodeName, set: Readonly<Record<string, string>>): Promise<void> {
+    const file = this.#plan.nodes.find((node) => node.name === name)?.configFile ?? '';
+    const document = parseDocument(readFileSync(file, 'utf8'));
+    for (const [key, value] of Object.entries(set)) document.setIn(key.split('.'), value);
+    writeFileSync(file, document.toString());
+    await this.kill(name, 'SIGTERM');
+    await this.revive(name);
+  }
+
   async pause(part: string): Promise<void> {
     await this.#control({ action: 'pause', target: part });
   }
@@ -183,9 +203,8 @@ export class Cluster {
     sql: string,
     values: readonly unknown[] = [],
   ): Promise<readonly Row[]> {
-    const port = this.#plan.systemOfRecord?.port;
     const client = new pg.Client({
-      connectionString: `postgres://postgres@${this.#plan.host}:${String(port)}/postgres`,
+      connectionString: this.#systemOfRecordUrl,
       query_timeout: queryTimeoutMs,
       connectionTimeoutMillis: queryTimeoutMs,
     });
@@ -263,6 +282,7 @@ async function tryToStart(options: ClusterOptions): Promise<Start> {
       FREEHOLD_PORT: String(port),
       FREEHOLD_CATALOG: catalog,
       FREEHOLD_CAPTURE: capture,
+      ...(options.systemOfRecordUrl === undefined ? {} : { FREEHOLD_SOR_URL: options.systemOfRecordUrl }),
     },
   });
 
@@ -279,7 +299,11 @@ async function tryToStart(options: ClusterOptions): Promise<Start> {
     return { kind: 'ended', output };
   }
   const direct = options.direct === true;
-  const plan = planOf({ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [], direct });
+  const { systemOfRecordUrl } = options;
+  const plan = planOf({
+    ...{ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [], direct },
+    ...(systemOfRecordUrl === undefined ? {} : { systemOfRecordUrl }),
+  });
   return { kind: 'up', plan, process: child, output: () => output };
 }
 

@@ -25,12 +25,12 @@ export function moneyDiscrepancies(
   const known = new Set(orders.map(({ id }) => id));
   return [
     ...orders.flatMap(({ id, outcome, total }) => {
-      const { kept, timesCaptured, stillAuthorized } = statements.get(id) ?? nothing;
+      const { kept, timesCaptured, stillAuthorized, unsettled } = statements.get(id) ?? nothing;
       const due = outcome === 'fulfilled' ? total : 0;
-      if (kept === due && stillAuthorized === 0 && (due === 0 || timesCaptured === 1)) return [];
+      if (kept === due && stillAuthorized + unsettled === 0 && (due === 0 || timesCaptured === 1)) return [];
       return [
         `${id} (${outcome ?? 'open'}): ${String(due)} due, ${String(kept)} kept in ${String(timesCaptured)} captures, ` +
-          `${String(stillAuthorized)} still authorized`,
+          `${String(stillAuthorized)} still authorized, ${String(unsettled)} not settled`,
       ];
     }),
     ...[...statements.keys()].filter((name) => !known.has(name)).map((name) => `${name}: paid by nobody`),

@@ -1,4 +1,4 @@
-import type { Order, OrderLine } from '../../../node/orders/order.ts';
+import type { NextAction, Order, OrderLine } from '../../../node/orders/order.ts';
 import type { StockLevel } from '../../../store/ledger/port.ts';
 import type { Wish } from './buyers.ts';
 import type { NodeName } from './cluster.ts';
@@ -23,6 +23,8 @@ export interface Exchange {
 /** What an answer said of an order. */
 export type SeenOrder = Pick<Order, 'id' | 'state' | 'outcome' | 'total'> & {
   readonly lines: readonly Pick<OrderLine, 'sku' | 'quantity'>[];
+  /** What the customer has to do. */
+  readonly nextAction?: NextAction;
 };
 
 export interface OrderExchange extends Exchange {
@@ -35,6 +37,8 @@ export interface OrderExchange extends Exchange {
 export interface PurchaseRecord {
   readonly orderId: string;
   readonly wish: Wish;
+  /** The customer went away before they heard of an order. */
+  left?: boolean;
   readonly attempts: OrderExchange[];
   readonly cancellations: OrderExchange[];
 }

@@ -18,7 +18,7 @@ export class JsonClient {
 
   /** Rejects when there is no answer within `timeoutMs`, or the connection breaks. */
   ask(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     url: string,
     options: {
       readonly body?: unknown;
