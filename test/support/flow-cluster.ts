@@ -137,8 +137,8 @@ export class FlowCluster {
     };
     const settings = {
       capture: 'after-reserve',
-      holdTtlMs: 60_000,
-      holdTtlMsMax: 600_000,
+      holdTtlMs: 1_000,
+      holdTtlMsMax: 60_000,
       maxQuantity: 1_000,
     } as const;
     const driver = new Driver({ self: id, settings }, flow);

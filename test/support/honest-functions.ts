@@ -23,9 +23,17 @@ export function honestFunctions(): Pick<FunctionHost, 'callHttp' | 'callOrder'> 
     async callOrder(trigger, input) {
       const { order, code } = input as OrderInput;
       const payment = { status: order.paymentStatus };
-      return decided(trigger, honestEffect({ trigger, code, order: { ...order, payment } }));
+      const effect = honestEffect({ trigger, code, order: { ...order, payment } });
+      const ttlMs = holdTime(input as OrderInput);
+      return decided(trigger, effect.type === 'stock.hold' ? { ...effect, ttlMs } : effect);
     },
   };
+}
+
+/** That of the most impatient product; the shop's for those that say nothing. */
+function holdTime({ order, products, settings }: OrderInput): number {
+  const own = new Map(products.map(({ sku, holdTtlMs }) => [sku, holdTtlMs]));
+  return Math.min(...order.lines.map(({ sku }) => own.get(sku) ?? settings.holdTtlMs));
 }
 
 /** What `honestEffect` looks at. */
@@ -45,7 +53,7 @@ export function honestEffect({ trigger, code, order }: Looked): OrderEffect {
   const { cancelRequested, capture, payment } = order;
   switch (trigger) {
     case 'registered':
-      if (cancelRequested && payment.status === 'pending') return { type: 'order.cancel' };
+      if (cancelRequested && payment.status !== 'requested') return { type: 'order.cancel' };
       return capture === 'immediate' ? { type: 'payment.charge' } : { type: 'payment.authorize' };
     case 'paymentRefused':
       return cancelRequested ? { type: 'order.cancel' } : { type: 'order.fail', code };

@@ -85,8 +85,8 @@ describe('the configuration table of README.md', () => {
   });
 });
 
-it('store/DESIGN.md names tests that exist', () => {
-  const guards = [...textOf('store/DESIGN.md').matchAll(/`(test\/[\w./-]+\.ts)`((?:,? “[^”]+”)+)/g)];
+it.each(['store/DESIGN.md', 'node/workflow/DESIGN.md'])('%s names tests that exist', (page) => {
+  const guards = [...textOf(page).matchAll(/`(test\/[\w./-]+\.ts)`((?:,? “[^”]+”)+)/g)];
   const named = guards.flatMap(([, file = '', names = '']) =>
     [...names.matchAll(/“([^”]+)”/g)].map(([, name = '']) => ({ file, name: name.replace(/…$/, '') })),
   );
