@@ -22,6 +22,7 @@ import { createAdjustments } from './reconcilers/adjustments.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
 import { FreeSpace, freeBytesOf } from './storage/free-space.ts';
+import { watchMoney } from './workflow/money-watch.ts';
 
 /**
  * Builds one node out of its parts and joins them, with `order-flow.ts` for what drives orders: these two are the
@@ -87,6 +88,7 @@ export async function startNode(
           maxConcurrent: config.payments.maxConcurrent,
           requestsPerSecond: shareOf(config.members.length),
           maxQueue: PAYMENT_QUEUE_MAX,
+          keyWindowMs: config.payments.keyWindowMs,
         },
         { environment, observer: metrics.payments },
       ),
@@ -134,7 +136,7 @@ export async function startNode(
     },
     () => undefined,
   );
-  const { driver, orders, reconcilers, retention } = await startOrderFlow(
+  const { driver, orders, reconcilers, retention, views } = await startOrderFlow(
     {
       self,
       get members() {
@@ -146,6 +148,11 @@ export async function startNode(
       retainForMs: config.orders.retainForMs,
       isOneZone: membership.list().members.every((member) => member.zone === config.zone),
       openOrdersMax: config.orders.maxOpen,
+      unansweredOrdersMax: config.payments.maxUnanswered,
+      payments: {
+        authenticateWithinMs: config.orders.authenticateWithinMs,
+        searchLagMs: config.payments.searchLagMs,
+      },
       catchUpTimeoutMs: CATCH_UP_TIMEOUT_MS,
     },
     {
@@ -187,6 +194,7 @@ export async function startNode(
     storage,
     retention: () => retention.status(),
     paymentBreaker: () => payments.breakerState,
+    money: () => watchMoney(views, clock.now()),
     queues: () => [
       { name: 'orders', items: driver.active, capacity: config.orders.maxOpen },
       { name: 'functions', items: functions.queueDepth, capacity: FUNCTION_QUEUE_MAX },
@@ -287,24 +295,23 @@ function open(
     { environment, observer },
   );
 }
-      found: config.cluster.found,
-
-function clusterView(config: NodeConfig, store: Store): ClusterView {
-  const { leader, term } = store.ledger.status();
-  const vector = store.journal.vector();
-  const lags = new Map(store.journal.replication().map(({ peer, lag }) => [peer, lag]));
-  return {
-    self: config.node,
-    ...(leader === undefined ? {} : { leader }),
-    term,
-    members: store.members().map(({ id, peerId, zone, voter, reachable }) => ({
-      id,
-      peerId,
-      zone,
-      voter,
-      reachable,
-      position: vector[id] ?? 0,
-      lag: lags.get(id) ?? 0,
-    })),
-  };
-}
+found: (config.cluster.found,
+  function clusterView(config: NodeConfig, store: Store): ClusterView {
+    const { leader, term } = store.ledger.status();
+    const vector = store.journal.vector();
+    const lags = new Map(store.journal.replication().map(({ peer, lag }) => [peer, lag]));
+    return {
+      self: config.node,
+      ...(leader === undefined ? {} : { leader }),
+      term,
+      members: store.members().map(({ id, peerId, zone, voter, reachable }) => ({
+        id,
+        peerId,
+        zone,
+        voter,
+        reachable,
+        position: vector[id] ?? 0,
+        lag: lags.get(id) ?? 0,
+      })),
+    };
+  });

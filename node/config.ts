@@ -70,6 +70,8 @@ export interface NodeConfig {
     readonly maxQuantity: number;
     /** Orders driven at once by this node; beyond it, new ones are refused with 503. */
     readonly maxOpen: number;
+    /** How long a customer has to authenticate a payment. */
+    readonly authenticateWithinMs: number;
     /** An order that waits this long for its client's retry is closed. */
     readonly abandonAfterMs: number;
     /** A member that was silent this long loses its orders to the others. */
@@ -101,6 +103,12 @@ export interface PaymentsConfig {
   readonly timeoutMs: number;
   /** Calls of this node on their way at once. */
   readonly maxConcurrent: number;
+  /** How long after a payment was first asked for its idempotency key may still be sent. */
+  readonly keyWindowMs: number;
+  /** After this the provider's search finds what was made before it. */
+  readonly searchLagMs: number;
+  /** Orders of this node that the provider gives no answer to before new ones are refused with 503. */
+  readonly maxUnanswered: number;
 }
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -219,7 +227,7 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
     ...(document.catalog === undefined ? {} : { catalog: resolve(directory, document.catalog) }),
     payments: {
       provider: payments.provider,
-    cluster: document.cluster,
+      cluster: document.cluster,
       apiKey: secret('payments', 'apiKey'),
       apiBase: {
         protocol: https ? 'https' : 'http',
@@ -231,12 +239,16 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
       requestsPerSecond: payments.requestsPerSecond,
       timeoutMs: payments.timeout,
       maxConcurrent: payments.maxConcurrent,
+      keyWindowMs: payments.keyWindow,
+      searchLagMs: payments.searchLag,
+      maxUnanswered: payments.maxUnanswered,
     },
     orders: {
       holdForMs: orders.holdFor,
       holdAtMostMs: orders.holdAtMost,
       maxQuantity: orders.maxQuantity,
       maxOpen: orders.maxOpen,
+      authenticateWithinMs: orders.authenticateWithin,
       abandonAfterMs: orders.abandonAfter,
       takeOverAfterMs: orders.takeOverAfter,
       retainForMs: orders.retainFor,

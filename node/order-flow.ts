@@ -38,6 +38,8 @@ export interface OrderFlowOptions {
   readonly takeOverAfterMs: number;
   readonly abandonAfterMs: number;
   readonly openOrdersMax: number;
+  /** Of these, orders that the payment provider gives no answer to before the door closes; 1,000 by default. */
+  readonly unansweredOrdersMax?: number;
   readonly payments?: Partial<PaymentPolicy>;
   /** How long an order that has closed is kept after it was created; for ever by default, and with 0. */
   readonly retainForMs?: number;
@@ -146,9 +148,12 @@ export async function startOrderFlow(
     ...(dependencies.storage === undefined ? {} : { storage: dependencies.storage }),
   };
   const driver = new Driver({ self, settings }, flow);
-  const { takeOverAfterMs, abandonAfterMs, openOrdersMax } = options;
+  const { takeOverAfterMs, abandonAfterMs, openOrdersMax, unansweredOrdersMax = 1_000 } = options;
   const supervisor = new Supervisor({ takeOverAfterMs, abandonAfterMs }, { ...flow, driver });
-  const orders = createOrderService({ self, settings, openOrdersMax }, { ...flow, driver, supervisor });
+  const orders = createOrderService(
+    { self, settings, openOrdersMax, unansweredOrdersMax },
+    { ...flow, driver, supervisor },
+  );
   await lifecycle.start(
     'order flow',
     () => supervisor.start(),

@@ -81,6 +81,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
   QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
+  PAYMENTS_UNAVAILABLE: { status: 503, title: 'The payment provider does not answer' },
   CLOCK_BEHIND: { status: 503, title: 'The clock of the node is wrong' },
   DISK_FULL: { status: 503, title: 'The node has too little room on its disk' },
   NOT_A_MEMBER: { status: 503, title: 'The node is no member of its cluster' },
@@ -189,6 +190,7 @@ export function problemOf(refusal: Refusal): Problem {
     case 'DISK_FULL':
     case 'CLOCK_BEHIND':
     case 'OVERLOADED':
+    case 'PAYMENTS_UNAVAILABLE':
     case 'DRAINING':
     case 'NOT_A_MEMBER':
     case 'LEDGER_UNAVAILABLE':

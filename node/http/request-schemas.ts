@@ -9,6 +9,10 @@ const LINE_OF_TEXT = '^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]+$';
 const TEXT = '^[^\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f\\ud800-\\udfff]+$';
 const VISIBLE_ASCII = '^[\\x21-\\x7e]+$';
 
+/** Plain http only to a loopback address, for development. */
+const RETURN_URL =
+  '^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:[0-9]{1,5})?)([/?#][\\x21-\\x7e]*)?$';
+
 export const currency = { type: 'string', pattern: '^[A-Z]{3}$', description: 'ISO 4217.' } as const;
 
 export const sku = {
@@ -82,6 +86,14 @@ export const placeOrder = {
           maxLength: 128,
           pattern: VISIBLE_ASCII,
           description: "The payment provider's token for a means of payment; never a card number.",
+        },
+        returnUrl: {
+          type: 'string',
+          maxLength: 2_000,
+          pattern: RETURN_URL,
+          description:
+            'Where the bank sends the customer back to, if it wants to see them: https, or http on this machine. ' +
+            'Without it, the shop’s own page has to go on with `nextAction`.',
         },
       },
     },

@@ -62,12 +62,37 @@ const order = {
       required: ['method', 'status'],
       properties: {
         method: { type: 'string' },
+        returnUrl: { type: 'string' },
         status: {
           type: 'string',
-          enum: ['pending', 'requested', 'authorized', 'captured', 'refused', 'voided', 'refunded'],
+          enum: [
+            'pending',
+            'requested',
+            'action_required',
+            'authorized',
+            'captured',
+            'refused',
+            'voided',
+            'refund_pending',
+            'refund_failed',
+            'refunded',
+          ],
         },
         intent: { type: 'string' },
         declineCode: { type: 'string' },
+        nextAction: {
+          type: 'object',
+          description: 'While `status` is `action_required`: what the customer has to do.',
+          required: ['type'],
+          properties: {
+            type: { type: 'string', enum: ['redirect', 'sdk'] },
+            url: { type: 'string', description: '`redirect`: send the customer there.' },
+            clientSecret: {
+              type: 'string',
+              description: '`sdk`: for the provider’s script on the shop’s own page.',
+            },
+          },
+        },
       },
     },
     cancelRequested: { type: 'boolean' },

@@ -237,6 +237,31 @@ export const FUNCTIONS = {
 } as const;
 
 export const PAYMENTS = {
+  unknownOldest: define(
+    'freehold_payment_unknown_oldest_seconds',
+    'seconds',
+    'Age of the oldest open order whose payment was asked for and is not decided; 0 when there is none.',
+  ),
+  authorizedOldest: define(
+    'freehold_payment_authorized_oldest_seconds',
+    'seconds',
+    'Age of the oldest authorization of an open order that is not captured; the provider lets it go after a week.',
+  ),
+  refundsFailed: define(
+    'freehold_payment_refunds_failed_orders',
+    'orders',
+    'Open orders whose refund did not arrive; it is tried again.',
+  ),
+  strays: define(
+    'freehold_payment_strays_items',
+    'items',
+    'Payments that came to an open order beside its own, and are not back yet.',
+  ),
+  messages: counter(
+    'freehold_payment_messages_total',
+    'Verified messages of the provider: kept, repeated, ignored as they change nothing, or about an unknown order.',
+    ['taken'],
+  ),
   calls: counter('freehold_payment_calls_total', 'Calls to the provider by operation and kind of answer.', [
     'operation',
     'answer',

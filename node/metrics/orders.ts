@@ -1,6 +1,6 @@
 import type { Outcome } from '../orders/order.ts';
 import type { Instruments } from './instruments.ts';
-import { JOURNAL, ORDERS } from './names.ts';
+import { JOURNAL, ORDERS, PAYMENTS } from './names.ts';
 import type { CurrentSources } from './sources.ts';
 
 /** What the order flow tells. The names of the callbacks are those of its observer, so it can be handed over whole. */
@@ -11,6 +11,7 @@ export function orderMetrics(instruments: Instruments, sources: CurrentSources) 
   const parked = instruments.counter(ORDERS.parked);
   const takenOver = instruments.counter(ORDERS.takenOver);
   const forgotten = instruments.counter(ORDERS.forgotten);
+  const messages = instruments.counter(PAYMENTS.messages);
   const duration = instruments.histogram(ORDERS.duration);
   const stepDuration = instruments.histogram(ORDERS.stepDuration);
   const holdAnswers = instruments.counter(ORDERS.holdAnswers);
@@ -37,6 +38,8 @@ export function orderMetrics(instruments: Instruments, sources: CurrentSources) 
     },
     parked: (code: string): void => parked.inc({ code }),
     takenOver: (): void => takenOver.inc(),
+    /** What became of a message of the payment provider. */
+    notified: (taken: string): void => messages.inc({ taken }),
     /** The views' own word. */
     forgotten: (orders: number): void => forgotten.inc(orders),
   };

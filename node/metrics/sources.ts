@@ -21,6 +21,13 @@ export interface MetricSources {
   readonly storage: StorageState;
   readonly retention: () => RetentionStatus;
   readonly paymentBreaker: () => BreakerState;
+  /** The money of open orders. */
+  readonly money: () => {
+    readonly unknownOldestSeconds: number;
+    readonly authorizedOldestSeconds: number;
+    readonly refundsFailed: number;
+    readonly strays: number;
+  };
   readonly queues: () => readonly {
     readonly name: string;
     readonly items: number;

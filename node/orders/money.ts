@@ -65,7 +65,7 @@ export interface Payment extends PaymentName {
 export type Fact<T extends OrderFactType> = RecordedEvent & Extract<OrderFact, { type: T }>;
 
 /** The provider's word for a refund that did not arrive, also one that it had called done. */
-const REFUND_FAILED = 'refund.failed';
+export const REFUND_FAILED = 'refund.failed';
 
 /** What a standing is worth when one payment of several is to be the order's own (Y2). */
 const RANKS: Readonly<Record<Standing, number>> = {

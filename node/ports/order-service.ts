@@ -1,12 +1,13 @@
 import type { RecordedEvent } from '../orders/events.ts';
 import type { Order, OrderRequest, OrderState } from '../orders/order.ts';
+import type { PaymentMessage } from './payments.ts';
 
 /** What a well-formed `POST /orders` asks for; its shape was checked by the HTTP schema. */
 export interface PlaceOrder extends OrderRequest {
   /** Undefined: the order id is drawn at random. */
   readonly idempotencyKey?: string;
   readonly traceparent?: string;
-  /** Wait this long for the order to end; 0 answers once it is durable. */
+  /** Wait this long for the order to end, or for its customer to be needed; 0 answers once it is durable. */
   readonly waitMs: number;
 }
 
@@ -30,6 +31,7 @@ export type Refusal =
       readonly code:
         | 'QUORUM_UNAVAILABLE'
         | 'OVERLOADED'
+        | 'PAYMENTS_UNAVAILABLE'
         | 'DRAINING'
         | 'NOT_A_MEMBER'
         | 'DISK_FULL'
@@ -43,6 +45,9 @@ export type Refusal =
   /** `ORDER_NOT_KEPT`: it may have ended so long ago that it is in the system of record only. */
   | { readonly code: 'ORDER_NOT_FOUND' | 'ORDER_NOT_KEPT'; readonly detail: string }
   | { readonly code: 'NOT_CANCELLABLE'; readonly detail: string; readonly state: OrderState };
+
+/** `ignored`: it changes nothing; `unknown`: no order is known that it could be about. */
+export type MessageTaken = 'kept' | 'repeated' | 'ignored' | 'unknown';
 
 export type Answer<T> =
   { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };
@@ -63,6 +68,6 @@ export interface OrderService {
     readonly limit: number;
   }): Promise<{ readonly orders: readonly Order[]; readonly next?: string }>;
   cancel(orderId: string): Promise<Answer<Order>>;
-  /** A verified event of the payment provider: look the order's payment up again. */
-  paymentChanged(orderId: string): void;
+  /** A verified message of the payment provider. `ok` once nothing of it can be lost. */
+  paymentChanged(message: PaymentMessage): Promise<Answer<MessageTaken>>;
 }

@@ -9,9 +9,11 @@ import type { Order, OrderState } from '../orders/order.ts';
 import type { FunctionHost } from '../ports/functions.ts';
 import type { Horizon } from '../ports/retention.ts';
 import type { StorageState } from '../ports/storage.ts';
-import type { Answer, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
+import type { Answer, MessageTaken, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
+import type { PaymentMessage } from '../ports/payments.ts';
 import type { Driver } from './driver.ts';
 import { positionId, type OrderLog } from './order-log.ts';
+import { takeMessage } from './payment-messages.ts';
 import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { askFunction, type Accepted } from './pricing.ts';
 import type { Supervisor } from './supervisor.ts';
@@ -31,6 +33,8 @@ export interface OrderServiceOptions {
   readonly settings: FunctionSettings;
   /** Orders driven at once before the door closes. */
   readonly openOrdersMax: number;
+  /** Of these, orders that the payment provider gives no answer to before the door closes. */
+  readonly unansweredOrdersMax: number;
   readonly registrationTimeoutMs?: number;
 }
 
@@ -89,9 +93,7 @@ export function createOrderService(
     list: (query) => views.list(query),
     absent,
     cancel,
-    paymentChanged: (orderId) => {
-      if (driver.isDriving(orderId)) driver.drive(orderId);
-    },
+    paymentChanged,
     get registering() {
       return placing.size;
     },
@@ -101,6 +103,16 @@ export function createOrderService(
       await Promise.allSettled([...placing.values()].map(({ registered }) => registered));
     },
   };
+
+  async function paymentChanged(message: PaymentMessage): Promise<Answer<MessageTaken>> {
+    try {
+      const value = await takeMessage(message, { views, log });
+      observer.notified(value);
+      return { ok: true, value };
+    } catch (error) {
+      return refusedByJournal(error);
+    }
+  }
 
   async function place(asked: PlaceOrder): Promise<Placed> {
     const orderId = orderIdOf(asked.idempotencyKey ?? dependencies.randomKey());
@@ -114,7 +126,12 @@ export function createOrderService(
         detail: `this key belongs to order ${orderId}, which asked for something else`,
       });
     }
-    let latest = await untilEnded(orderId, asked.waitMs);
+    // Who has to act is told at once: the wait could not end before.
+    let latest = await untilEnded(
+      orderId,
+      asked.waitMs,
+      ({ order }) => order.outcome !== undefined || order.payment.nextAction !== undefined,
+    );
     if (latest !== undefined && latest.order.fingerprint !== fingerprint) {
       // F1: the registration of a rival came in before anything was built on the one that won; see O2.
       const settled = await driveOwn(orderId, folded.order.registration);
@@ -125,7 +142,11 @@ export function createOrderService(
   }
 
   /** A node that is about to stop tells what it has: the order is accepted, and a cut connection would hide that. */
-  async function untilEnded(orderId: string, waitMs: number): Promise<FoldedOrder | undefined> {
+  async function untilEnded(
+    orderId: string,
+    waitMs: number,
+    when = ({ order }: FoldedOrder): boolean => order.outcome !== undefined,
+  ): Promise<FoldedOrder | undefined> {
     if (draining) return views.get(orderId);
     const released = Promise.withResolvers<undefined>();
     const release = (): void => {
@@ -133,7 +154,7 @@ export function createOrderService(
     };
     waiting.add(release);
     try {
-      const ended = views.waitUntil(orderId, ({ order }) => order.outcome !== undefined, waitMs);
+      const ended = views.waitUntil(orderId, when, waitMs);
       return (await Promise.race([ended, released.promise])) ?? views.peek(orderId);
     } finally {
       waiting.delete(release);
@@ -185,6 +206,13 @@ export function createOrderService(
         2,
       );
     }
+    if (driver.waitingForProvider >= options.unansweredOrdersMax) {
+      return unavailable(
+        'PAYMENTS_UNAVAILABLE',
+        `${driver.waitingForProvider} orders wait here for the payment provider, which does not answer`,
+        5,
+      );
+    }
     const priced = await askFunction(orderId, asked, options.settings, dependencies);
     return priced.ok ? register(orderId, fingerprint, asked, priced.value) : priced;
   }
@@ -207,6 +235,7 @@ export function createOrderService(
         total: accepted.total,
         lines: accepted.lines,
         method: asked.payment.method,
+        ...(asked.payment.returnUrl === undefined ? {} : { returnUrl: asked.payment.returnUrl }),
         capture: options.settings.capture,
         fingerprint,
       },
@@ -400,6 +429,7 @@ function unavailable(
   code:
     | 'QUORUM_UNAVAILABLE'
     | 'OVERLOADED'
+    | 'PAYMENTS_UNAVAILABLE'
     | 'DISK_FULL'
     | 'CLOCK_BEHIND'
     | 'DRAINING'

@@ -177,16 +177,16 @@ async function follow(
   const { clock, payments } = dependencies;
   const { intent, attempt, action } = payment;
   const answer = await payments.lookUp(intent);
-  const isOver = action !== undefined && clock.now() >= action.expiresAt;
-  const isTimedOut = answer.kind === 'actionRequired' && isOver;
-  if (!isTimedOut && (answer.kind !== 'refused' || action === undefined)) {
+  const isOver = folded.order.cancelRequested || (action !== undefined && clock.now() >= action.expiresAt);
+  const isGivenUp = answer.kind === 'actionRequired' && isOver;
+  if (!isGivenUp && (answer.kind !== 'refused' || action === undefined)) {
     return learnt(answer, payment, dependencies);
   }
   // Q5. Its customer might still complete it, or try another card on the page that is open.
   const taken = await payments.cancel({ ...requestOf(folded, attempt), intent });
   if (taken.kind !== 'voided') return learnt(taken, payment, dependencies);
-  const { code, declineCode } =
-    answer.kind === 'refused' ? answer : { code: 'AUTHENTICATION_EXPIRED', declineCode: undefined };
+  if (answer.kind !== 'refused') return refusedBy({ code: 'AUTHENTICATION_EXPIRED' }, payment);
+  const { code, declineCode } = answer;
   return refusedBy({ code, ...(declineCode === undefined ? {} : { declineCode }) }, payment);
 }
 

@@ -1,5 +1,6 @@
 import type { Position } from '../../store/journal/port.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
+import type { MessageTaken } from '../ports/order-service.ts';
 import type { RecordedEvent } from '../orders/events.ts';
 import type { Order, OrderState, Outcome } from '../orders/order.ts';
 
@@ -42,6 +43,8 @@ export interface WorkflowObserver {
   held(answer: string): void;
   parked(code: string): void;
   takenOver(): void;
+  /** What became of a message of the payment provider. */
+  notified(taken: MessageTaken): void;
   /** The journal's verdict on a registration, and how long it took. */
   registered(verdict: string, seconds: number): void;
 }

@@ -11,6 +11,7 @@ import { testEnvironment, type TestEnvironment } from '../support/environment.ts
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { documentCheck } from './document.ts';
 import type { Answer, OrderService, PlaceOrder, Refusal } from '../../node/ports/order-service.ts';
+import type { PaymentMessage } from '../../node/ports/payments.ts';
 
 /**
  * The HTTP interface over an order service in memory, which keeps what reached it. The port is the boundary
@@ -86,8 +87,9 @@ export class OrdersInMemory implements OrderService {
       : { ok: true, value: { ...order, cancelRequested: true } };
   }
 
-  paymentChanged(orderId: string): void {
-    this.paymentChanges.push(orderId);
+  paymentChanged(message: PaymentMessage): ReturnType<OrderService['paymentChanged']> {
+    this.paymentChanges.push(message.orderId ?? '');
+    return Promise.resolve({ ok: true, value: 'kept' });
   }
 }
 

@@ -27,6 +27,7 @@ const PLACING: Readonly<
   ],
   IDEMPOTENCY_KEY_REUSED: [{ code: 'IDEMPOTENCY_KEY_REUSED', detail }, 422, {}],
   QUORUM_UNAVAILABLE: [{ code: 'QUORUM_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
+  PAYMENTS_UNAVAILABLE: [{ code: 'PAYMENTS_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
   DISK_FULL: [{ code: 'DISK_FULL', detail, retryAfterSeconds: 2 }, 503, {}],
   CLOCK_BEHIND: [{ code: 'CLOCK_BEHIND', detail, retryAfterSeconds: 2 }, 503, {}],
   OVERLOADED: [{ code: 'OVERLOADED', detail, retryAfterSeconds: 2 }, 503, {}],

@@ -55,6 +55,7 @@ describe('names', () => {
       'state',
       'status',
       'step',
+      'taken',
       'verdict',
     ]);
   });
@@ -173,6 +174,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
   storage: { freeBytes: 700, reserveBytes: 500, isLow: false },
   retention: () => ({ horizon: 1, ageMs: 5_000, behindMs: 2_000 }),
   paymentBreaker: () => 'open',
+  money: () => ({ unknownOldestSeconds: 61, authorizedOldestSeconds: 90, refundsFailed: 2, strays: 1 }),
   queues: () => [{ name: 'payments', items: 7, capacity: 100 }],
   sendQueues: () => ({ n2: { fast: 300, bulk: 0 } }),
   ready: () => true,
@@ -205,6 +207,10 @@ describe('gauges', () => {
       ['freehold_ledger_snapshot_index', {}, 40],
       ['freehold_ledger_snapshot_bytes', {}, 9_000],
       ['freehold_ledger_member_lag_entries', { peer: 'n3' }, 30],
+      ['freehold_payment_unknown_oldest_seconds', {}, 61],
+      ['freehold_payment_authorized_oldest_seconds', {}, 90],
+      ['freehold_payment_refunds_failed_orders', {}, 2],
+      ['freehold_payment_strays_items', {}, 1],
       ['freehold_stock_units', { kind: 'on_hand' }, 11],
       ['freehold_stock_units', { kind: 'available' }, 2],
       ['freehold_stock_units', { kind: 'held' }, 4],

@@ -301,6 +301,7 @@ const silentObserver = {
   held: () => undefined,
   parked: () => undefined,
   takenOver: () => undefined,
+  notified: () => undefined,
   registered: () => undefined,
 };
 

@@ -147,7 +147,7 @@ export class FlowCluster {
       { ...flow, driver },
     );
     const service = createOrderService(
-      { self: id, settings, openOrdersMax: 1_000 },
+      { self: id, settings, openOrdersMax: 1_000, unansweredOrdersMax: 20 },
       { ...flow, driver, supervisor },
     );
     supervisor.start();
@@ -270,6 +270,7 @@ const silentObserver: WorkflowObserver = {
   held: () => undefined,
   parked: () => undefined,
   takenOver: () => undefined,
+  notified: () => undefined,
   registered: () => undefined,
 };
 

@@ -46,6 +46,8 @@ export function renderNodeFile(input: NodeFileInput): string {
       // The sandbox has no such limit; a developer's load test should meet the store's, not Stripe's.
       requestsPerSecond: 100_000,
       maxConcurrent: 256,
+      // Nor does its search lag, except where a fault plan says so.
+      searchLag: '2s',
     },
     log: { level: settings.logLevel },
   });

@@ -24,7 +24,11 @@ const placeHeaders = {
       pattern: '^[\\x21-\\x7e]+$',
       description: 'Names the order: the same key is the same order, at any node.',
     },
-    Prefer: { type: 'string', description: '`wait=SECONDS`, at most 60: answer when the order has ended.' },
+    Prefer: {
+      type: 'string',
+      description:
+        '`wait=SECONDS`, at most 60: answer when the order has ended, or its customer has to authenticate.',
+    },
     traceparent: { type: 'string', description: 'W3C Trace Context.' },
   },
 } as const;
@@ -76,6 +80,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'REFUSED_BY_FUNCTION',
               'QUORUM_UNAVAILABLE',
               'OVERLOADED',
+              'PAYMENTS_UNAVAILABLE',
               'DISK_FULL',
               'CLOCK_BEHIND',
               'DRAINING',

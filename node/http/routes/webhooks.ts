@@ -1,11 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify';
 import type { HttpDependencies } from '../dependencies.ts';
 import { problems } from '../documentation.ts';
-import { Problem } from '../problems.ts';
+import { Problem, problemOf } from '../problems.ts';
 
 /**
  * Events of the payment provider. An event is a hint that something changed: the order's payment is looked up
- * again, so events may come twice, late or in any order.
+ * again, so events may come twice, late or in any order. Answered 2xx only once it is kept, or changes nothing.
  */
 export function webhookRoutes({
   orders,
@@ -37,7 +37,13 @@ export function webhookRoutes({
                 },
               },
             },
-            ...problems('INVALID_SIGNATURE', 'BODY_TOO_LARGE'),
+            ...problems(
+              'INVALID_SIGNATURE',
+              'BODY_TOO_LARGE',
+              'QUORUM_UNAVAILABLE',
+              'OVERLOADED',
+              'DRAINING',
+            ),
           },
         },
       },
@@ -50,7 +56,8 @@ export function webhookRoutes({
         if (event === undefined) {
           throw new Problem('INVALID_SIGNATURE', 'The event is not signed with the secret of this endpoint.');
         }
-        if (event.orderId !== undefined) orders.paymentChanged(event.orderId);
+        const taken = await orders.paymentChanged(event);
+        if (!taken.ok) throw problemOf(taken.refusal);
         return { received: true };
       },
     );
