@@ -69,6 +69,7 @@ export async function openFunctionHost(
       outputBytesMax: options.outputBytesMax ?? 65_536,
       startTimeoutMs: 30_000,
       startRetryMs: 1_000,
+      callBackAfterMs: 25,
     },
     dependencies,
   );

@@ -1,16 +1,22 @@
 /**
  * The threads that run guests: a few that work and one warm spare.
  *
- * It owns the queue of calls and who is to run them. It knows nothing of what a call means: text goes in, text
+ * It owns who runs which call, and when; the calls that wait are in fair-queue.ts. It knows nothing of what a call means: text goes in, text
  * or a failure comes out. One thread and the clock on its calls: worker-thread.ts.
  *
  * 1. Every call is settled exactly once. The calls behind one that ended its worker go to the next worker: a
  *    guest performs nothing, so running one twice does no harm.
  * 2. A worker that ended is replaced by the spare at once; a new spare is started behind it.
- * 3. Bounded: `queueMax` calls wait, `window` are with each worker.
- * 4. While there is no worker and none can be started, calls are refused rather than kept waiting.
+ * 3. Bounded: `queueMax` calls wait, of one function half as many, and `window` are with each worker.
+ * 4. One slow function does not starve the others. Functions take turns. Behind a call of a slow one no other is sent,
+ *    and slow ones have all workers but one, or the only one in turns; so a quick call waits for quick ones only, or
+ *    with a single worker for one slow call. One that turns slow of a sudden loses the calls that were sent behind it.
+ * 5. Slow functions are not starved either: while one waits that may run, a worker is kept free for it.
+ * 6. While there is no worker and none can be started, calls are refused rather than kept waiting.
  */
 import type { Cancel, Environment } from '../../store/environment.ts';
+import { FairQueue } from './fair-queue.ts';
+import { Pace } from './pace.ts';
 import {
   WorkerThread,
   type Call,
@@ -56,7 +62,12 @@ export class WorkerPool {
   /** Threads whose end is awaited on closing, whatever they were. */
   readonly #alive = new Set<WorkerThread<QueuedCall>>();
   #spare: WorkerThread<QueuedCall> | undefined;
-  #queue: QueuedCall[] = [];
+  readonly #queue: FairQueue<QueuedCall>;
+  readonly #pace = new Pace();
+  /** Threads with a call of a slow function, which get no other. */
+  readonly #occupied = new Set<WorkerThread<QueuedCall>>();
+  /** Functions that were called before. The first call of one shows how slow it is, and waits for no slow one. */
+  readonly #tried = new Set<number>();
   #dispatchPlanned = false;
   #cancelRetry: Cancel | undefined;
   /** Why nobody can run a call now. */
@@ -65,6 +76,10 @@ export class WorkerPool {
 
   private constructor(options: PoolOptions, environment: Environment, observer: PoolObserver) {
     this.#options = options;
+    this.#queue = new FairQueue({
+      itemsMax: options.queueMax,
+      perFunctionMax: Math.ceil(options.queueMax / 2),
+    });
     this.#environment = environment;
     this.#observer = observer;
   }
@@ -86,18 +101,17 @@ export class WorkerPool {
 
   /** Calls that wait for a worker. */
   get queueDepth(): number {
-    return this.#queue.length;
+    return this.#queue.size;
   }
 
   call(job: Job, timeoutMs: number, refusal: Admission = () => undefined): Promise<PoolResult> {
     return new Promise((settle) => {
       if (this.#unavailable !== undefined) {
         settle({ kind: 'unavailable', reason: this.#unavailable });
-      } else if (this.#queue.length >= this.#options.queueMax) {
-        settle({ kind: 'queueFull' });
-      } else {
-        this.#queue.push({ job, timeoutMs, refusal, settle });
+      } else if (this.#queue.offer(job.guest, { job, timeoutMs, refusal, settle })) {
         this.#planDispatch();
+      } else {
+        settle({ kind: 'queueFull' });
       }
     });
   }
@@ -121,28 +135,54 @@ export class WorkerPool {
   }
 
   #dispatch(): void {
-    const share = Math.ceil(this.#queue.length / Math.max(1, this.#working.size));
+    const kept = this.#keptForSlow();
+    const share = Math.ceil(this.#queue.size / Math.max(1, this.#working.size));
     for (const thread of this.#working) {
+      if (this.#occupied.has(thread)) continue;
+      if (thread === kept && thread.unanswered > 0) continue;
       // Topped up from half, so that under load one message carries many calls.
       if (thread.unanswered > this.#options.window / 2) continue;
-      const calls = this.#take(Math.min(share, this.#options.window - thread.unanswered));
+      const calls = this.#take(thread, Math.min(share, this.#options.window - thread.unanswered));
       if (calls.length > 0) thread.send(calls);
     }
   }
 
-  /** The next calls that may run, at most `count`; those before them that may not are refused. */
-  #take(count: number): readonly QueuedCall[] {
+  /** The worker that finishes what it has for the sake of a slow function that waits; the one that is done first. */
+  #keptForSlow(): WorkerThread<QueuedCall> | undefined {
+    if (!this.#queue.some((guest) => this.#pace.isSlow(guest) && this.#isRoomFor(guest))) return undefined;
+    const free = [...this.#working].filter((thread) => !this.#occupied.has(thread));
+    return free.toSorted((left, right) => left.unanswered - right.unanswered)[0];
+  }
+
+  /** Of a slow function: whether one more worker may be occupied for its sake. */
+  #isRoomFor(guest: number): boolean {
+    if (!this.#tried.has(guest)) return true;
+    return this.#occupied.size < Math.max(1, this.#options.workers - 1);
+  }
+
+  /** The next calls for this worker, at most `count`; those before them that may not run are refused. */
+  #take(thread: WorkerThread<QueuedCall>, count: number): readonly QueuedCall[] {
     const calls: QueuedCall[] = [];
-    let position = 0;
-    for (; position < this.#queue.length && calls.length < count; position++) {
-      const call = this.#queue[position];
+    const mayRun = (guest: number): boolean =>
+      !this.#pace.isSlow(guest) || (this.#isRoomFor(guest) && thread.unanswered + calls.length === 0);
+    while (calls.length < count && !this.#occupied.has(thread)) {
+      const call = this.#queue.take(mayRun);
       if (call === undefined) break;
       const reason = call.refusal();
-      if (reason === undefined) calls.push(call);
-      else call.settle({ kind: 'unavailable', reason });
+      if (reason !== undefined) {
+        call.settle({ kind: 'unavailable', reason });
+        continue;
+      }
+      const { guest } = call.job;
+      calls.push(call);
+      this.#tried.add(guest);
+      if (this.#pace.isSlow(guest)) this.#occupied.add(thread);
     }
-    this.#queue.splice(0, position);
     return calls;
+  }
+
+  #putBack(calls: readonly QueuedCall[]): void {
+    for (const call of calls.toReversed()) this.#queue.putBack(call.job.guest, call);
   }
 
   /** Starts what is missing. */
@@ -155,7 +195,16 @@ export class WorkerPool {
 
   async #start(): Promise<void> {
     const thread = new WorkerThread<QueuedCall>(this.#options, this.#environment.clock, {
-      answered: () => this.#planDispatch(),
+      answered: ({ job }, cpuMs) => {
+        if (cpuMs !== undefined) this.#pace.ran(job.guest, cpuMs);
+        if (thread.unanswered === 0) this.#occupied.delete(thread);
+        this.#planDispatch();
+      },
+      calledBack: (calls) => {
+        this.#occupied.add(thread);
+        this.#putBack(calls);
+        this.#planDispatch();
+      },
       condemned: () => this.#replace(thread, 'timeout'),
       ended: (reason, unfinished) => this.#ended(thread, reason, unfinished),
     });
@@ -200,17 +249,16 @@ export class WorkerPool {
 
   #ended(thread: WorkerThread<QueuedCall>, reason: EndReason, unfinished: readonly QueuedCall[]): void {
     this.#alive.delete(thread);
+    this.#occupied.delete(thread);
     if (this.#closed || reason === 'closed') return refuse(unfinished, CLOSED);
-    this.#queue.unshift(...unfinished);
+    this.#putBack(unfinished);
     if (reason === 'crash') this.#replace(thread, reason);
     else this.#dispatch();
   }
 
   #refuseWaiting(reason: string): void {
     this.#unavailable = reason;
-    const calls = this.#queue;
-    this.#queue = [];
-    refuse(calls, reason);
+    refuse(this.#queue.takeAll(), reason);
   }
 }
 

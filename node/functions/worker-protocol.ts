@@ -14,9 +14,14 @@ export const Progress = {
   FINISHED: 0,
   /** The thread's CPU time when it took up the job it is at, ms. */
   CPU_AT_START_MS: 1,
+  /** The one that the main thread sets: jobs with a lower number were called back, and need not be run. Modulo 2^32. */
+  CALLED_BACK: 2,
 } as const;
 
-export const PROGRESS_BYTES = 8;
+export const PROGRESS_BYTES = 12;
+
+/** More jobs than are ever sent ahead: numbers that are further apart than this have gone round. */
+export const JOBS_AHEAD_MAX = 65_536;
 
 export interface GuestSetup {
   readonly name: string;
@@ -33,7 +38,8 @@ export interface Job {
   readonly input: string;
 }
 
-export type Reply = {
+/** What came of a call. */
+export type Outcome = {
   /** What the guest had to say; cut short. */
   readonly log: readonly { readonly level: LogLevel; readonly text: string }[];
 } & (
@@ -45,9 +51,15 @@ export type Reply = {
     }
 );
 
+/** And the CPU time that the guest took. */
+export type Reply = Outcome & { readonly cpuMs: number };
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** Sent once every guest has been instantiated; replies follow. */
 export const READY = 'ready';
 
-export type FromWorker = typeof READY | Reply;
+/** Takes the place of a reply: the job was called back before it began. */
+export const SKIPPED = 'skipped';
+
+export type FromWorker = typeof READY | typeof SKIPPED | Reply;

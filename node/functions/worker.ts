@@ -7,12 +7,13 @@
  * 1. One call is in flight at a time: overlapping calls on one Extism plugin return each other's output.
  * 2. The plugin is reset before each call, or it dies after some 32,000 blocks.
  * 3. An instance that trapped is never called again: what it had allocated is lost and its state is unknown.
- * 4. A reply is posted before the count of finished jobs is raised: who sees the count knows the reply is on its way.
+ * 4. Each job is answered by one message, a reply or that it was skipped, which is posted before the count of finished jobs is
+ *    raised: who sees the count knows the message is on its way.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { createPlugin, type CurrentPlugin, type Plugin } from '@extism/extism';
-import { Progress, READY } from './worker-protocol.ts';
-import type { FromWorker, GuestSetup, Job, LogLevel, Reply, WorkerSetup } from './worker-protocol.ts';
+import { JOBS_AHEAD_MAX, Progress, READY, SKIPPED } from './worker-protocol.ts';
+import type { FromWorker, GuestSetup, Job, LogLevel, Outcome, WorkerSetup } from './worker-protocol.ts';
 
 const LOG_LINES_MAX = 8;
 const LOG_LINE_LENGTH_MAX = 300;
@@ -50,7 +51,7 @@ class Guest {
     return this.#plugin;
   }
 
-  async call(input: string): Promise<Reply> {
+  async call(input: string): Promise<Outcome> {
     this.#log = [];
     this.#blockBytesLeft = this.#setup.blockBytesMax;
     this.#blocksLeft = BLOCKS_MAX;
@@ -69,7 +70,7 @@ class Guest {
     }
   }
 
-  #read(output: Uint8Array | undefined): Reply {
+  #read(output: Uint8Array | undefined): Outcome {
     if (output === undefined) return this.#failed('FUNCTION_BAD_OUTPUT', 'no output');
     if (output.length > this.#outputBytesMax) {
       const detail = `${output.length} bytes of output; at most ${this.#outputBytesMax} are allowed`;
@@ -82,7 +83,7 @@ class Guest {
     }
   }
 
-  #failed(code: 'FUNCTION_TRAP' | 'FUNCTION_BAD_OUTPUT', detail: string): Reply {
+  #failed(code: 'FUNCTION_TRAP' | 'FUNCTION_BAD_OUTPUT', detail: string): Outcome {
     return { kind: 'failed', code, detail: detail.slice(0, LOG_LINE_LENGTH_MAX), log: this.#log };
   }
 
@@ -105,6 +106,12 @@ class Guest {
   }
 }
 
+/** Of this thread, so far. */
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
+
 async function main(): Promise<void> {
   if (parentPort === null) throw new Error('this file is the body of a worker thread');
   const port = parentPort;
@@ -115,13 +122,24 @@ async function main(): Promise<void> {
   const guests = setup.guests.map((guest) => new Guest(guest, setup.outputBytesMax));
   for (const guest of guests) await guest.instantiate();
 
+  let number = 0;
+  const isCalledBack = () => {
+    const ahead = (Atomics.load(progress, Progress.CALLED_BACK) - number) | 0;
+    return ahead > 0 && ahead < JOBS_AHEAD_MAX;
+  };
+  const answer = async (job: Job): Promise<FromWorker> => {
+    if (isCalledBack()) return SKIPPED;
+    const guest = guests[job.guest];
+    if (guest === undefined) throw new Error(`no guest ${job.guest}`);
+    const startedAtMs = cpuMs();
+    Atomics.store(progress, Progress.CPU_AT_START_MS, Math.floor(startedAtMs));
+    const outcome = await guest.call(job.input);
+    return { ...outcome, cpuMs: cpuMs() - startedAtMs };
+  };
   const run = async (jobs: readonly Job[]) => {
     for (const job of jobs) {
-      const guest = guests[job.guest];
-      if (guest === undefined) throw new Error(`no guest ${job.guest}`);
-      const { user, system } = process.threadCpuUsage();
-      Atomics.store(progress, Progress.CPU_AT_START_MS, Math.floor((user + system) / 1_000));
-      post(await guest.call(job.input));
+      post(await answer(job));
+      number = (number + 1) | 0;
       Atomics.add(progress, Progress.FINISHED, 1);
     }
   };

@@ -229,9 +229,9 @@ describe('the main thread held up for longer than a time-out', () => {
 });
 
 describe('the queue', () => {
-  it('is bounded: what does not fit is refused at once, what fits is answered', async () => {
+  it('is bounded, to half for one function: what does not fit is refused at once, what fits is answered', async () => {
     const observed = observe();
-    const host = await openHost({ directory, queueMax: 50 }, observed);
+    const host = await openHost({ directory, queueMax: 100 }, observed);
     const calls = Array.from({ length: 80 }, (_, i) => host.callOrder('registered', orderInput(`q-${i}`)));
     expect(host.queueDepth).toBe(50);
 

@@ -4,7 +4,10 @@ import { LOOP_FOR_EVER, observe, realEnvironment, UNREACHABLE, wasm } from './su
 
 /** The threads alone, with modules of a few bytes. `quiet` returns at once and gives no output. */
 
-async function openPool(modules: readonly Uint8Array[], startTimeoutMs = 30_000) {
+async function openPool(
+  modules: readonly Uint8Array[],
+  { startTimeoutMs = 30_000, workers = 1, queueMax = 100 } = {},
+) {
   const observed = observe();
   const guests = modules.map((bytes, index) => ({
     name: `guest-${index}`,
@@ -12,7 +15,7 @@ async function openPool(modules: readonly Uint8Array[], startTimeoutMs = 30_000)
     call: 'run',
     blockBytesMax: 65_536,
   }));
-  const options = { guests, workers: 1, queueMax: 100, window: 8, outputBytesMax: 1_024 };
+  const options = { guests, workers, queueMax, window: 8, outputBytesMax: 1_024, callBackAfterMs: 25 };
   const pool = await WorkerPool.open(
     { ...options, startTimeoutMs, startRetryMs: 1_000 },
     { environment: realEnvironment(), observer: observed },
@@ -71,7 +74,7 @@ describe('a module that fails as it is instantiated', () => {
   });
 
   it('by looping: the pool does not open, once the time to start is over', async () => {
-    const opening = openPool([wasm({ start: true, body: LOOP_FOR_EVER })], 300);
+    const opening = openPool([wasm({ start: true, body: LOOP_FOR_EVER })], { startTimeoutMs: 300 });
     await expect(opening).rejects.toThrow('not ready within 300 ms');
   });
 });
@@ -123,5 +126,89 @@ describe('a call that waits without using the CPU, as all do on a starved machin
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(500);
     await expect(after).resolves.toMatchObject(quietAnswer);
     expect(observed.restarts).toEqual(['timeout']);
+  });
+});
+
+describe('a function that is slow', () => {
+  /** Counts to a hundred million in memory: i32.load at 4, i32.const 1, i32.add, i32.store; i32.lt_s, br_if; then from 0. */
+  const slow = wasm({
+    memory: [0, 1],
+    body: [
+      ...[0x03, 0x40, 0x41, 4, 0x41, 4, 0x28, 2, 0, 0x41, 1, 0x6a, 0x36, 2, 0],
+      ...[0x41, 4, 0x28, 2, 0, 0x41, ...signedLeb128(100_000_000n), 0x48, 0x0d, 0, 0x0b],
+      ...[0x41, 4, 0x41, 0, 0x36, 2, 0],
+    ],
+  });
+  /** i32.const 0, i32.const 0, i32.load, i32.const 1, i32.add, i32.store at 4; then sleeps from the fifth call on. */
+  const turnsSlow = wasm({
+    memory: SHARED_MEMORY,
+    body: [
+      ...[0x41, 4, 0x41, 4, 0x28, 2, 0, 0x41, 1, 0x6a, 0x36, 2, 0],
+      ...[0x41, 4, 0x28, 2, 0, 0x41, 4, 0x4a, 0x04, 0x40, ...sleep(2_000), 0x0b],
+    ],
+  });
+
+  /** Calls the quick function one after the other; how long each took. */
+  async function quickTimes(pool: WorkerPool, guest: number, times: number): Promise<readonly number[]> {
+    const took: number[] = [];
+    for (let time = 0; time < times; time += 1) {
+      const startedAt = performance.now();
+      await expect(pool.call(job(guest), 5_000)).resolves.toMatchObject(quietAnswer);
+      took.push(performance.now() - startedAt);
+    }
+    return took;
+  }
+
+  /** How long one call of the slow function takes on this machine now. */
+  async function timeOf(pool: WorkerPool, guest: number): Promise<number> {
+    const startedAt = performance.now();
+    await pool.call(job(guest), 10_000);
+    return performance.now() - startedAt;
+  }
+
+  it('does not make the others wait, although hundreds of its calls were there before', async () => {
+    const { pool } = await openPool([slow, quiet], { workers: 2, queueMax: 1_000 });
+    const slowMs = await timeOf(pool, 0);
+    void Promise.allSettled(Array.from({ length: 500 }, () => pool.call(job(0), 10_000)));
+    const took = (await quickTimes(pool, 1, 50)).toSorted((left, right) => left - right);
+    // With one line for all, the first would have waited for hundreds of calls.
+    expect(took[25]).toBeLessThan(slowMs / 4);
+    expect(Math.max(...took)).toBeLessThan(2 * slowMs + 100);
+  });
+
+  it('lets the others wait for one call of it where there is only one worker', async () => {
+    const { pool } = await openPool([slow, quiet], { workers: 1, queueMax: 1_000 });
+    const slowMs = await timeOf(pool, 0);
+    void Promise.allSettled(Array.from({ length: 100 }, () => pool.call(job(0), 10_000)));
+    const took = await quickTimes(pool, 1, 4);
+    expect(Math.max(...took)).toBeLessThan(4 * slowMs + 200);
+  });
+
+  it('has its turn while others keep every worker busy', async () => {
+    const { pool } = await openPool([slow, quiet], { workers: 2, queueMax: 1_000 });
+    let stopped = false;
+    const busy = Promise.all(
+      Array.from({ length: 64 }, async () => {
+        while (!stopped) await pool.call(job(1), 5_000);
+      }),
+    );
+    for (let time = 0; time < 3; time += 1)
+      await expect(pool.call(job(0), 10_000)).resolves.toMatchObject(quietAnswer);
+    stopped = true;
+    await busy;
+  });
+
+  it('loses the calls that were sent behind it when it turns slow, each answered once', async () => {
+    const { pool } = await openPool([turnsSlow, quiet], { workers: 2, queueMax: 1_000 });
+    for (let time = 0; time < 4; time += 1) await pool.call(job(0), 5_000);
+    await pool.call(job(1), 5_000);
+    const startedAt = performance.now();
+    const turned = pool.call(job(0), 10_000);
+    const answers = await Promise.all(Array.from({ length: 12 }, () => pool.call(job(1), 5_000)));
+    expect(answers).toMatchObject(Array(12).fill(quietAnswer));
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    await expect(turned).resolves.toMatchObject(quietAnswer);
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(2_000);
+    await expect(pool.call(job(1), 5_000)).resolves.toMatchObject(quietAnswer);
   });
 });

@@ -54,6 +54,7 @@ async function openPool(file: string): Promise<WorkerPool> {
       outputBytesMax: 65_536,
       startTimeoutMs: 30_000,
       startRetryMs: 1_000,
+      callBackAfterMs: 25,
     },
     { environment: realEnvironment() },
   );

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { InventorySnapshot } from '../../node/ports/system-of-record.ts';
 import { Inbound } from '../../node/reconcilers/inbound.ts';
 import { createLedger } from '../../store/ledger/ledger.ts';
-import type { Ledger, StockSync } from '../../store/ledger/port.ts';
+import type { Ledger, SaleRules, StockSync } from '../../store/ledger/port.ts';
 import { createStockMachine } from '../../store/ledger/stock.ts';
 import { product, realEnvironment } from './support/fixtures.ts';
 
@@ -43,8 +43,13 @@ function node(ledger: Ledger) {
   });
   return {
     sent,
-    run: (takenAt: number, units: Readonly<Record<string, number>>, applied: readonly string[] = []) => {
-      const products = Object.entries(units).map(([sku, onHand]) => product(sku, onHand));
+    run: (
+      takenAt: number,
+      units: Readonly<Record<string, number>>,
+      applied: readonly string[] = [],
+      rules: SaleRules = {},
+    ) => {
+      const products = Object.entries(units).map(([sku, onHand]) => ({ ...product(sku, onHand), ...rules }));
       snapshot = { takenAt, products, applied };
       return inbound.run();
     },
@@ -76,6 +81,17 @@ it('sends all rows first, then those that changed and those that sell', async ()
   ]);
   expect(sent[2]).toMatchObject({ removed: ['A'], applied: ['o1'] });
   expect(ledger.stock('C')).toMatchObject({ onHand: 4, sold: 0, available: 4 });
+});
+
+it('sends a product whose rules of sale changed, or went', async () => {
+  const ledger = realLedger();
+  const n1 = node(ledger);
+  await n1.run(1, { A: 5 });
+  for (const [index, rules] of [{ holdMs: 60_000 }, { holdMs: 60_000, maxPerOrder: 2 }, {}].entries()) {
+    await n1.run(2 + index, { A: 5 }, [], rules);
+    const { holdMs, maxPerOrder } = ledger.stock('A') ?? {};
+    expect({ holdMs, maxPerOrder }).toEqual({ holdMs: undefined, maxPerOrder: undefined, ...rules });
+  }
 });
 
 it('stays exact when an older read of another node arrives between its read and its command', async () => {
