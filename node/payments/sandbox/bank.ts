@@ -339,8 +339,9 @@ export class Bank {
   /** The n-th id of this seed: looks random, comes again when the operations are repeated. */
   #draw(prefix: string): string {
     this.#drawn += 1;
-    const digest = createHash('sha1').update(`${this.#seed}:${this.#drawn}`).digest('hex');
-    return `${prefix}_${digest.slice(0, 24)}`;
+    const digest = createHash('sha1').update(`${this.#seed}:${this.#drawn}`).digest();
+    // Joined, the text stands by itself; cut out of another, it would keep that in memory, for every id.
+    return [prefix, digest.toString('hex', 0, 12)].join('_');
   }
 }
 

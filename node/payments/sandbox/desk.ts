@@ -58,7 +58,7 @@ export class Desk {
     if (key !== undefined) {
       if (key.length > keyLengthMax) return refuse(failures.keyTooLong());
       this.#maybeForget(at, key, request);
-      const verdict = this.#keys.judge(at, key, path, fingerprintOf(parseForm(body)));
+      const verdict = this.#keys.judge(at, key, fingerprintOf(path, parseForm(body)));
       if (verdict.kind === 'inUse') return refuse(failures.keyInUse(key));
       if (verdict.kind === 'reused') return refuse(failures.keyReused(key));
       if (verdict.kind === 'replayed') {
@@ -95,7 +95,7 @@ export class Desk {
     const form = parseForm(body);
     const outcome = this.#outcomeOf(at, path, form, outage, misfortunes);
     if (key !== undefined) {
-      this.#keys.remember(key, { at, path, fingerprint: fingerprintOf(form), outcome, requestId });
+      this.#keys.remember(key, { at, fingerprint: fingerprintOf(path, form), outcome, requestId });
     }
     return outcome;
   }

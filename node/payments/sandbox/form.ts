@@ -24,7 +24,7 @@ export function nested(form: Form, name: string): Readonly<Record<string, string
  * What two requests must agree on to be the same request. The order of parameters is not part of it. A digest:
  * one is kept for every key.
  */
-export function fingerprintOf(form: Form): string {
+export function fingerprintOf(path: string, form: Form): string {
   const sorted = JSON.stringify([...form].sort(([left], [right]) => (left < right ? -1 : 1)));
-  return createHash('sha256').update(sorted).digest('base64url');
+  return createHash('sha256').update(path).update(sorted).digest('base64url');
 }

@@ -7,7 +7,7 @@ import type { Outcome } from './bank.ts';
 export interface Remembered {
   /** ms. */
   readonly at: number;
-  readonly path: string;
+  /** Of the endpoint and the parameters. */
   readonly fingerprint: string;
   readonly outcome: Outcome;
   readonly requestId: string;
@@ -29,12 +29,12 @@ export class IdempotencyKeys {
     this.#keptForMs = options.keptForMs;
   }
 
-  judge(at: number, key: string, path: string, fingerprint: string): Verdict {
+  judge(at: number, key: string, fingerprint: string): Verdict {
     this.#forget(at);
     if (this.#inProgress.has(key)) return { kind: 'inUse' };
     const remembered = this.#remembered.get(key);
     if (remembered === undefined) return { kind: 'new' };
-    const same = remembered.path === path && remembered.fingerprint === fingerprint;
+    const same = remembered.fingerprint === fingerprint;
     return same ? { kind: 'replayed', remembered } : { kind: 'reused' };
   }
 

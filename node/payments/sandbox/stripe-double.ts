@@ -160,8 +160,8 @@ export class StripeDouble {
     misfortunes: Misfortunes,
   ): ProviderReply {
     this.#requests += 1;
-    const drawn = createHash('sha1').update(`${this.#options.seed}:${at}:${this.#requests}`).digest('hex');
-    const requestId = `req_${drawn.slice(0, 14)}`;
+    const drawn = createHash('sha1').update(`${this.#options.seed}:${at}:${this.#requests}`).digest();
+    const requestId = ['req', drawn.toString('hex', 0, 7)].join('_');
     const { outcome, replayOf, logged, sent } = this.#desk.take({
       at,
       requestId,
