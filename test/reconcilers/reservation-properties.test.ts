@@ -178,9 +178,7 @@ class Shop {
         this.#picture = this.takePicture();
         return;
       case 'late picture':
-        // Overtaken by later ones or not, it must do no harm.
-        if (this.#picture !== undefined) await this.#read();
-        return;
+        return this.#arriveLate();
       case 'read':
         this.#picture = undefined;
         if (await this.#read()) this.#checkRead();
@@ -268,6 +266,14 @@ class Shop {
         .map(([name, { onHand }]) => product(name, onHand)),
       applied: [...this.#applied],
     };
+  }
+
+  async #arriveLate(): Promise<void> {
+    if (this.#picture === undefined) return;
+    const isOvertaken = this.#picture.takenAt < this.#ledger.lastSyncAt();
+    const before = this.#ledger.stocks();
+    await this.#read();
+    if (isOvertaken) expect(this.#ledger.stocks()).toEqual(before);
   }
 
   async #read(): Promise<boolean> {
