@@ -243,16 +243,21 @@ export async function startNode(
       reasons.push(
         'the node is no member of its cluster (NOT_A_MEMBER): it was taken out, or is not added yet',
       );
-    if (storage.isLow)
-      reasons.push(`the disk has less than ${String(storage.reserveBytes)} bytes left (disk.reserve)`);
-    if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
-    if (!state.caughtUp) reasons.push('the node is catching up with its peers');
-    if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');
+    const refusedBy = store.refusedBy();
+    if (refusedBy.length > 0 && !store.members().some(({ id, reachable }) => id !== self && reachable))
+      reasons.push(
+        `other members refuse this node (${refusedBy.join(', ')}): it was taken out while it was down, or is not added yet`,
+      );
     if (membership.isWaiting)
       reasons.push(
         'the disk was empty: the node waits for its cluster to take it in. If there is none yet, found it: start its ' +
           'first voters with --found',
       );
+    if (storage.isLow)
+      reasons.push(`the disk has less than ${String(storage.reserveBytes)} bytes left (disk.reserve)`);
+    if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
+    if (!state.caughtUp) reasons.push('the node is catching up with its peers');
+    if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');
     if (store.ledger.lastSyncAt() === 0)
       reasons.push('no catalogue has been read from the system of record yet');
     return { ready: reasons.length === 0, reasons };
@@ -290,28 +295,29 @@ function open(
       identity,
       listen: config.peers,
       members: config.members,
+      found: config.cluster.found,
       ledger: config.ledger,
     },
     { environment, observer },
   );
 }
-found: (config.cluster.found,
-  function clusterView(config: NodeConfig, store: Store): ClusterView {
-    const { leader, term } = store.ledger.status();
-    const vector = store.journal.vector();
-    const lags = new Map(store.journal.replication().map(({ peer, lag }) => [peer, lag]));
-    return {
-      self: config.node,
-      ...(leader === undefined ? {} : { leader }),
-      term,
-      members: store.members().map(({ id, peerId, zone, voter, reachable }) => ({
-        id,
-        peerId,
-        zone,
-        voter,
-        reachable,
-        position: vector[id] ?? 0,
-        lag: lags.get(id) ?? 0,
-      })),
-    };
-  });
+
+function clusterView(config: NodeConfig, store: Store): ClusterView {
+  const { leader, term } = store.ledger.status();
+  const vector = store.journal.vector();
+  const lags = new Map(store.journal.replication().map(({ peer, lag }) => [peer, lag]));
+  return {
+    self: config.node,
+    ...(leader === undefined ? {} : { leader }),
+    term,
+    members: store.members().map(({ id, peerId, zone, voter, reachable }) => ({
+      id,
+      peerId,
+      zone,
+      voter,
+      reachable,
+      position: vector[id] ?? 0,
+      lag: lags.get(id) ?? 0,
+    })),
+  };
+}

@@ -223,11 +223,11 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
       voter,
       ...(http === undefined ? {} : { http }),
     })),
+    cluster: document.cluster,
     systemOfRecord: { url: systemOfRecordUrl },
     ...(document.catalog === undefined ? {} : { catalog: resolve(directory, document.catalog) }),
     payments: {
       provider: payments.provider,
-      cluster: document.cluster,
       apiKey: secret('payments', 'apiKey'),
       apiBase: {
         protocol: https ? 'https' : 'http',

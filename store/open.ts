@@ -41,6 +41,8 @@ export interface Store
   /** Where this node really listens for the others. */
   readonly listening: Address;
   members(): readonly MemberStatus[];
+  /** Members that do not let this node in: it was taken out while it was down, or is not added yet. */
+  refusedBy(): readonly NodeId[];
   stats(): StoreStats;
 }
 
@@ -96,6 +98,7 @@ async function openParts(
       assembled.membership.list().members.map(({ id, peerId, voter, zone }) => {
         return { id, peerId, zone, voter, reachable: id === self || network.reachable(id) };
       }),
+    refusedBy: () => network.refusedBy,
     reachable: (peer) => network.reachable(peer),
     onReachability: (handler) => network.onReachability(handler),
     stats: () => ({ ...assembled.stats(), queuedBytes: network.queuedBytes() }),

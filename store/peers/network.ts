@@ -18,6 +18,7 @@ import { createPeersLibp2p, directPeersOf, type PeersLibp2p } from './libp2p-nod
 import { lanes, Link, protocolOf, type LinkLimits } from './link.ts';
 import { Members, multiaddrOf } from './members.ts';
 import { RequestError, type Address, type Lane, type Member, type MemberNetwork } from './port.ts';
+import { Refusals } from './refusals.ts';
 import { Requests, type RequestHandler, type RequestLimits } from './requests.ts';
 import { Supervisor } from './supervisor.ts';
 
@@ -57,6 +58,8 @@ export interface PeersNetwork extends MemberNetwork {
   readonly peerId: string;
   /** Where this node really listens. */
   readonly listening: Address;
+  /** Members that end what this node dials before it carries anything: they do not list it. */
+  readonly refusedBy: readonly NodeId[];
   /** Bytes queued per peer and lane. */
   queuedBytes(): Readonly<Record<NodeId, Readonly<Record<Lane, number>>>>;
   /** Ends all links; requests that wait are rejected as UNREACHABLE. */
@@ -121,6 +124,7 @@ class Libp2pNetwork implements IdleNetwork {
   readonly #node: PeersLibp2p;
   readonly #announcements: Announcements;
   readonly #mender: GossipMender;
+  readonly #refusals: Refusals;
   readonly #links: Map<NodeId, Link>;
   readonly #messageHandlers = new Map<string, MessageHandler>();
   readonly #reachabilityHandlers = new Set<ReachabilityHandler>();
@@ -182,6 +186,7 @@ class Libp2pNetwork implements IdleNetwork {
       { self: options.self },
       { ...environment, gossip: node.services.gossip, isMember: (id) => members.get(id) !== undefined },
     );
+    this.#refusals = new Refusals(environment);
     this.#mender = new GossipMender({
       ...environment,
       hears: (peerId) => this.#announcements.hears(peerId),
@@ -228,6 +233,7 @@ class Libp2pNetwork implements IdleNetwork {
     for (const { id, peerId } of removed) {
       direct.delete(peerId);
       this.#supervisor.remove(id);
+      this.#refusals.forget(id);
       this.#links.get(id)?.close('it is no member any more');
     }
     for (const { id, peerId } of added) {
@@ -296,6 +302,10 @@ class Libp2pNetwork implements IdleNetwork {
     };
   }
 
+  get refusedBy(): readonly NodeId[] {
+    return this.#refusals.by;
+  }
+
   queuedBytes(): Readonly<Record<NodeId, Readonly<Record<Lane, number>>>> {
     const bytesOf = (peer: NodeId, lane: Lane): number => this.#links.get(peer)?.queuedBytes(lane) ?? 0;
     return Object.fromEntries(
@@ -360,14 +370,20 @@ class Libp2pNetwork implements IdleNetwork {
   #linkUp({ peer, connection }: Link): void {
     this.#environment.log.info({ peer, address: connection.remoteAddr.toString() }, 'peer reachable');
     this.#supervisor.linkUp(peer);
+    this.#refusals.forget(peer);
     this.#tellReachability(peer, true);
   }
 
-  #linkDown({ peer }: Link, reason: string, wasUp: boolean): void {
+  #linkDown({ peer, connection }: Link, reason: string, wasUp: boolean): void {
     this.#links.delete(peer);
     this.#supervisor.linkDown(peer);
     this.#requests.fail(peer);
-    if (!wasUp) return;
+    if (!wasUp) {
+      if (connection.direction === 'outbound' && this.#members.get(peer) !== undefined) {
+        this.#refusals.endedUnused(peer);
+      }
+      return;
+    }
     this.#environment.log.info({ peer, reason }, 'peer unreachable');
     this.#tellReachability(peer, false);
   }

@@ -109,6 +109,25 @@ describe('who may connect', () => {
     expect(sawIt).toBe(false);
   });
 
+  test('a member that was taken out while it was down learns that it is refused, and when it no longer is', async () => {
+    const cluster = await clusterOf('a', 'b', 'c');
+    const [dialer, acceptor, third] = cluster.byDialer;
+    if (dialer === undefined || acceptor === undefined || third === undefined)
+      throw new Error('three members');
+    await cluster.open(acceptor);
+    cluster.network(acceptor).setMembers(cluster.members.filter(({ id }) => id !== dialer));
+    await cluster.open(dialer);
+    const returned = cluster.network(dialer);
+    const refused = () => returned.refusedBy.join();
+    await eventually(() => refused() !== '', { withinMs: 10_000, what: 'it knows that it is refused' });
+    // The third is only down.
+    expect(refused()).toBe(acceptor);
+    expect(cluster.lines.filter(({ message }) => message.startsWith('this member refuses')).length).toBe(1);
+    cluster.network(acceptor).setMembers(cluster.members);
+    await reachable(cluster, dialer, acceptor, true, 10_000);
+    expect(refused()).toBe('');
+  });
+
   test('a peer that is not the listed one is left alone when it is found at the address', async () => {
     let cluster = await clusterOf('a', 'b');
     while (cluster.byDialer[0] !== 'a') cluster = await clusterOf('a', 'b');
