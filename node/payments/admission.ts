@@ -9,12 +9,18 @@ import { TokenBucket } from './token-bucket.ts';
  *   A2  Nobody waits longer than `maxWaitMs`, and nobody waits who knows to wait in vain.
  *   A3  Calls that bring an order to its end go before calls that begin one, or a rush of new orders would let
  *       the holds of paid ones expire.
+ *   A4  Within any second no more calls start than the budget allows; at least one does, where that is less.
+ *   A5  A smaller share of the cluster's budget holds at once, a larger one only after `growAfterMs`: by then whoever has
+ *       less now has heard of it, so that the shares never sum up to more than there is. (A newcomer has its share before
+ *       the others have heard of it, for as long as that takes.)
  */
 export interface AdmissionOptions {
   readonly maxConcurrent: number;
   readonly requestsPerSecond: number;
   readonly maxQueue: number;
   readonly maxWaitMs: number;
+  /** 10 s by default. */
+  readonly growAfterMs?: number;
 }
 
 export type Lane = 'finish' | 'begin';
@@ -33,8 +39,9 @@ interface Waiting {
 }
 
 const admitted: Admitted = { kind: 'admitted' };
-/** The part of a second's budget that may go out at once. */
+/** What may go out at once, as time in which it flows in. */
 const burstSeconds = 0.25;
+const growAfterMsUsual = 10_000;
 const retryAfterMsMin = 50;
 const retryAfterMsMax = 30_000;
 
@@ -47,6 +54,7 @@ export class Admission {
   #requestsPerSecond: number;
   #underWay = 0;
   #wake: Cancel | undefined;
+  #cancelGrowth: Cancel = () => undefined;
   #closed = false;
 
   constructor(options: AdmissionOptions, dependencies: { readonly clock: Clock }) {
@@ -56,10 +64,14 @@ export class Admission {
     this.#bucket = new TokenBucket(rateOf(options.requestsPerSecond), this.#clock.monotonic());
   }
 
-  /** Another share of the budget from now on. */
+  /** Another share of the budget (A5). */
   changeBudget(requestsPerSecond: number): void {
-    this.#requestsPerSecond = requestsPerSecond;
-    this.#bucket.changeRate(rateOf(requestsPerSecond), this.#clock.monotonic());
+    this.#cancelGrowth();
+    if (requestsPerSecond <= this.#requestsPerSecond) this.#setBudget(requestsPerSecond);
+    else {
+      const { growAfterMs = growAfterMsUsual } = this.#options;
+      this.#cancelGrowth = this.#clock.after(growAfterMs, () => this.#setBudget(requestsPerSecond));
+    }
   }
 
   /** Who is admitted calls `leave` when done. */
@@ -102,6 +114,7 @@ export class Admission {
   close(): Promise<void> {
     this.#closed = true;
     this.#wake?.();
+    this.#cancelGrowth();
     for (const queue of Object.values(this.#lanes)) {
       for (const waiting of queue) {
         waiting.cancelDeadline();
@@ -111,6 +124,11 @@ export class Admission {
     }
     if (this.#underWay === 0) this.#emptied.resolve();
     return this.#emptied.promise;
+  }
+
+  #setBudget(requestsPerSecond: number): void {
+    this.#requestsPerSecond = requestsPerSecond;
+    this.#bucket.changeRate(rateOf(requestsPerSecond), this.#clock.monotonic());
   }
 
   /** Takes a place and a token, or neither. When only the token is missing, comes back when there is one. */
@@ -151,6 +169,8 @@ export class Admission {
   }
 }
 
+/** A4: the fullest second has one burst and what flows in during it. */
 function rateOf(requestsPerSecond: number): { readonly perSecond: number; readonly burst: number } {
-  return { perSecond: requestsPerSecond, burst: requestsPerSecond * burstSeconds };
+  const perSecond = requestsPerSecond / (1 + burstSeconds);
+  return { perSecond, burst: perSecond * burstSeconds };
 }
