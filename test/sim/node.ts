@@ -119,7 +119,7 @@ export class SimNode {
     });
   }
 
-  /** Its disk is empty from now on; it is not told to found a cluster again. */
+  /** Its disk is empty from now on. */
   wipe(): void {
     this.disk.wipe();
     this.#isWiped = true;
@@ -177,7 +177,7 @@ export class SimNode {
           zone: 'sim',
           voter: true,
         })),
-        found: !this.#isWiped,
+        found: plan.alwaysFounds || !this.#isWiped,
         ledger: {
           heartbeatMs: 100,
           electionTimeoutMs: simElectionTimeoutMs,

@@ -100,6 +100,8 @@ export interface Plan {
   readonly clockOffMsMax: number;
   /** For how long a program may stand still. */
   readonly standMsMax: number;
+  /** Who founded the cluster is told to at every start, also with a disk that was emptied. No members change here. */
+  readonly alwaysFounds: boolean;
 }
 
 /** Drawn by themselves, below, are those that only some worlds know. */
@@ -162,6 +164,7 @@ export function planOf(options: {
     slowOne: undefined,
     clockOffMsMax: Infinity,
     standMsMax: 2_500,
+    alwaysFounds: false,
   };
   if (options.deck !== undefined) return weighted(options.deck, plan, random);
   // What came to the simulator later is drawn later: the worlds that it is no part of stay what they were.
@@ -208,6 +211,8 @@ function weighted(deck: Deck, plan: Plan, random: Random): Plan {
         kinds: ['forgottenPromise'],
         faultEveryMs: integerBetween(random, 200, 500),
         troubleMs: 8_000,
+        // Who waits to be told gives no vote, so nothing could be wrong with it.
+        alwaysFounds: true,
       };
     case 'snapshots':
       return {
