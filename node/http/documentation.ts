@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { EXAMPLES } from './examples.ts';
+import { addRequestExamples } from './request-examples.ts';
 import { Problem, PROBLEM_MEDIA_TYPE, PROBLEMS, type ProblemCode } from './problems.ts';
 import { SCHEMAS, type SchemaName } from './schemas.ts';
 
@@ -27,6 +28,11 @@ export function documentRoutes(app: FastifyInstance): void {
         { name: 'operations', description: 'Health, cluster and metrics' },
         { name: 'webhooks', description: 'Called by the payment provider' },
       ],
+    },
+    transformObject: (document) => {
+      if (!('openapiObject' in document)) return document.swaggerObject;
+      addRequestExamples(document.openapiObject.paths ?? {});
+      return document.openapiObject;
     },
     refResolver: {
       buildLocalReference: (schema, _base, _fragment, index) =>

@@ -122,7 +122,7 @@ export const adjustStock = {
     by: { type: 'string', maxLength: 128, pattern: LINE_OF_TEXT, description: 'Who answers for it.' },
   },
   if: { properties: { kind: { const: 'restock' } } },
-  then: { properties: { delta: { minimum: 1 } } },
+  then: { properties: { delta: { type: 'integer', minimum: 1 } } },
 } as const;
 
 const peerAddress = {

@@ -12,6 +12,12 @@ export interface ApiDocument {
 export interface Operation {
   readonly operationId?: string;
   readonly summary?: string;
+  readonly parameters?: readonly {
+    readonly in: string;
+    readonly name: string;
+    readonly schema: object;
+    readonly example?: unknown;
+  }[];
   readonly requestBody?: { readonly content: Readonly<Record<string, Media>> };
   readonly responses: Readonly<
     Record<
