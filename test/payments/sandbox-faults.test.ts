@@ -241,6 +241,9 @@ describe('a customer who has to authenticate', () => {
     const { id, next_action: action } = await stripe.paymentIntents.create(withCustomer);
     expect(action).toMatchObject({ type: 'use_stripe_sdk' });
     expect(await authenticate(url, id, 'maybe')).toMatchObject({ status: 400 });
+    const page = `${url}/sandbox/authenticate/${id}`;
+    const clicked = await fetch(page, { method: 'POST', body: new URLSearchParams({ outcome: 'maybe' }) });
+    expect([clicked.url, clicked.status]).toEqual([page, 200]);
     expect(await authenticate(url, id, 'failed')).toMatchObject({
       status: 200,
       body: {

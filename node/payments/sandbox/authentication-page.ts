@@ -15,9 +15,12 @@ export function authenticationPage(intent: Intent | undefined): string {
 </form>`);
 }
 
-/** Where the browser goes from there: back to the shop, which is told what happened as Stripe tells it. */
-export function whereNext(intent: Intent | undefined): string | undefined {
-  if (intent?.returnUrl === undefined || !URL.canParse(intent.returnUrl)) return undefined;
+/**
+ * Where the browser goes from there: back to the shop, which is told what happened as Stripe tells it. Without an
+ * address of the shop, the page itself says it.
+ */
+export function whereNext(intent: Intent): string {
+  if (intent.returnUrl === undefined || !URL.canParse(intent.returnUrl)) return authenticationPath(intent.id);
   const url = new URL(intent.returnUrl);
   url.searchParams.set('payment_intent', intent.id);
   url.searchParams.set('payment_intent_client_secret', clientSecretOf(intent));

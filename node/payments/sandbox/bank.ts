@@ -9,9 +9,9 @@ import { noMisfortunes } from './faults.ts';
 import type { Misfortunes } from './faults.ts';
 import { nested } from './form.ts';
 import type { Form } from './form.ts';
-import { amountRefunded } from './intent.ts';
-import type { Intent, IntentStatus, Refund, Settlement } from './intent.ts';
+import type { Intent, IntentStatus, Refund } from './intent.ts';
 import { amountMin, readCreation, unknownIn, wholeNumber } from './parameters.ts';
+import { refundPayment, settleRefund } from './refunding.ts';
 import { behaviourOf } from './test-methods.ts';
 
 /**
@@ -56,8 +56,6 @@ const confirmable: readonly IntentStatus[] = [
   'requires_action',
 ];
 const cancellable: readonly IntentStatus[] = [...confirmable, 'requires_capture'];
-/** How long the test cards with slow refunds take. */
-const slowRefundMs = 5_000;
 
 export class Bank {
   readonly #seed: string;
@@ -259,58 +257,31 @@ export class Bank {
     if (intentId === undefined) return failed(failures.missing('payment_intent'));
     const intent = this.#intents.get(intentId);
     if (intent === undefined) return failed(failures.noSuchIntent(intentId));
-    const charge = intent.charge;
-    if (charge?.captured !== true) return failed(failures.nothingToRefund(intent));
-    const left = charge.amountCaptured - amountRefunded(charge);
-    if (left === 0) return failed(failures.alreadyRefunded(charge.id));
-    const asked = form.get('amount');
-    const amount = asked === undefined ? left : wholeNumber(asked);
-    if (amount === undefined || amount < amountMin) {
-      return failed(failures.invalidParameter('amount', asked ?? ''));
-    }
-    if (amount > left) return failed(failures.refundTooLarge());
-    const { status, settlesTo, afterMs } = courseOfRefund(intent, misfortunes);
-    const refund: Refund = {
-      id: this.#draw('re'),
+    const refunded = refundPayment(intent, form, {
+      at: this.#seconds(),
+      drawId: () => this.#draw('re'),
       position: this.#refundOrder.length,
-      created: this.#seconds(),
-      amount,
-      currency: intent.currency,
-      status,
-      settlesTo,
-      intentId,
-      chargeId: charge.id,
-      metadata: nested(form, 'metadata'),
-    };
+      misfortunes,
+    });
+    if (refunded.kind === 'refused') return failed(refunded.failure);
+    const { refund, changesAfterMs } = refunded;
     this.#refundOrder.push(refund.id);
-    if (settlesTo !== undefined) this.#agenda.set(this.#now, refund.id, afterMs);
-    this.#keepRefund(
-      { ...intent, charge: { ...charge, refunds: [...charge.refunds, refund] } },
-      refund,
-      'refunded',
-    );
+    if (changesAfterMs !== undefined) this.#agenda.set(this.#now, refund.id, changesAfterMs);
+    this.#keepRefund(refunded.intent, refund, 'refunded');
     return { kind: 'refund', refund };
   }
 
   #settleOne(id: string): void {
     const intent = this.#intents.get(id);
     if (intent === undefined) {
-      this.#settleRefund(this.#refunds.get(id) as Refund);
+      const pending = this.#refunds.get(id) as Refund;
+      const settled = settleRefund(this.#intents.get(pending.intentId) as Intent, pending);
+      this.#keepRefund(settled.intent, settled.refund, 'refundChanged');
     } else if (intent.status === 'processing' && intent.charge !== undefined) {
       this.#keepCharged(settleCharge(intent, intent.charge, intent.settlesTo ?? 'succeeded'));
     } else {
       this.#keep(this.#expired(intent));
     }
-  }
-
-  #settleRefund(pending: Refund): void {
-    const refund: Refund = { ...pending, status: pending.settlesTo ?? 'succeeded', settlesTo: undefined };
-    const intent = this.#intents.get(refund.intentId) as Intent;
-    const charge = intent.charge && {
-      ...intent.charge,
-      refunds: intent.charge.refunds.map((one) => (one.id === refund.id ? refund : one)),
-    };
-    this.#keepRefund({ ...intent, charge }, refund, 'refundChanged');
   }
 
   #expired(intent: Intent): Intent {
@@ -342,33 +313,6 @@ export class Bank {
     const digest = createHash('sha1').update(`${this.#seed}:${this.#drawn}`).digest();
     // Joined, the text stands by itself; cut out of another, it would keep that in memory, for every id.
     return [prefix, digest.toString('hex', 0, 12)].join('_');
-  }
-}
-
-/** What becomes of a refund, now and later. */
-function courseOfRefund(
-  intent: Intent,
-  misfortunes: Misfortunes,
-): {
-  readonly status: Refund['status'];
-  readonly settlesTo: Settlement | undefined;
-  readonly afterMs: number;
-} {
-  const pending = misfortunes.strike('refundPending', 'refund');
-  if (pending !== undefined) {
-    return { status: 'pending', settlesTo: pending.then, afterMs: pending.settlesAfterMs };
-  }
-  const fails = misfortunes.strike('refundFails', 'refund');
-  if (fails?.afterMs === 0) return { status: 'failed', settlesTo: undefined, afterMs: 0 };
-  if (fails !== undefined) return { status: 'succeeded', settlesTo: 'failed', afterMs: fails.afterMs };
-  const behaviour = behaviourOf(intent.method ?? '');
-  switch (behaviour?.kind === 'succeeds' ? behaviour.refund : undefined) {
-    case 'pendsThenSucceeds':
-      return { status: 'pending', settlesTo: 'succeeded', afterMs: slowRefundMs };
-    case 'seemsToSucceedThenFails':
-      return { status: 'succeeded', settlesTo: 'failed', afterMs: slowRefundMs };
-    case undefined:
-      return { status: 'succeeded', settlesTo: undefined, afterMs: 0 };
   }
 }
 

@@ -59,7 +59,7 @@ export interface Refund {
   readonly currency: string;
   readonly status: 'pending' | Settlement;
   /** What becomes of it by itself. */
-  readonly settlesTo: Settlement | undefined;
+  readonly settlesTo?: Settlement | undefined;
   readonly intentId: string;
   readonly chargeId: string;
   readonly metadata: Readonly<Record<string, string>>;

@@ -142,8 +142,8 @@ export function createServer(dependencies: ServerDependencies): FastifyInstance 
       : (request.body as { outcome?: unknown } | null)?.outcome;
     const handled = double.authenticate(now(), id, typeof outcome === 'string' ? outcome : '');
     const body = await send(handled, request, reply);
-    const next = isForm ? whereNext(double.bank.intent(id)) : undefined;
-    return next === undefined ? body : reply.redirect(next, 303);
+    const intent = double.bank.intent(id);
+    return isForm && intent !== undefined ? reply.redirect(whereNext(intent), 303) : body;
   });
 
   return app;
