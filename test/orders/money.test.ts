@@ -19,10 +19,10 @@ const captured = (attempt: number): OrderFact => ({
   type: 'captured',
   data: { intent: `pi_${attempt}`, attempt },
 });
-const refund = (type: 'refundPending' | 'refundFailed', name: string): OrderFact => ({
-  type,
-  data: { intent: 'pi_1', attempt: 1, refund: name, code: 'declined' },
-});
+const refund = (type: 'refundPending' | 'refundFailed', name: string): OrderFact => {
+  const data = { intent: 'pi_1', attempt: 1, refund: name };
+  return type === 'refundPending' ? { type, data } : { type, data: { ...data, code: 'declined' } };
+};
 const reversed = (attempt: number, name?: string): OrderFact => ({
   type: 'reversed',
   data: {
