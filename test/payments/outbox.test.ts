@@ -148,3 +148,12 @@ test('a shop that is away for long costs no more than the capacity (E3)', () => 
   expect([waiting, givenUp]).toEqual([50, 450]);
   expect(deliverAll(outbox)).toHaveLength(50);
 });
+
+test('who made room while it was held back is gone, and nobody else with it (E3)', () => {
+  const outbox = outboxWith([{ fault: 'reordered', ...always, withinMs: 1_000 }], { capacity: 1 });
+  outbox.add(event('made room', 0, 'pi_1'));
+  outbox.add(event('made room too', 1, 'pi_2'));
+  outbox.add(event('last', 2, 'pi_1'));
+  expect(deliverAll(outbox).map(({ id }) => id)).toEqual(['last']);
+  expect(outbox.report()).toMatchObject({ accepted: 1, givenUp: 2 });
+});
