@@ -5,6 +5,7 @@ import { httpFixture, VALID } from './fixture.ts';
 /** Bad input ends in a 4xx with a code and the field, and never reaches the order service. */
 
 const line = (over: object) => ({ ...VALID, lines: [{ ...VALID.lines[0], ...over }] });
+const returning = (returnUrl: string) => ({ ...VALID, payment: { ...VALID.payment, returnUrl } });
 const without = (name: keyof typeof VALID) =>
   Object.fromEntries(Object.entries(VALID).filter(([key]) => key !== name));
 
@@ -68,7 +69,22 @@ describe('bodies of another shape', () => {
     ['a currency with a line break', { ...VALID, currency: 'EUR\n' }, 'currency'],
     ['a long payment method', { ...VALID, payment: { method: 'x'.repeat(129) } }, 'payment.method'],
     ['a card number with blanks', { ...VALID, payment: { method: '4242 4242' } }, 'payment.method'],
+    ['a page in the clear', returning('http://shop.example/thanks'), 'payment.returnUrl'],
+    ['a page that is a script', returning('javascript:alert(1)'), 'payment.returnUrl'],
+    ['a page with blanks', returning('https://shop.example/a b'), 'payment.returnUrl'],
+    ['a page that only looks local', returning('http://localhost.example/x'), 'payment.returnUrl'],
   ];
+  it.each([
+    'https://shop.example/thanks?order=1#top',
+    'http://localhost:3000/thanks',
+    'http://127.0.0.1:8080',
+    'http://[::1]/x',
+  ])('a page to come back to may be %s', async (returnUrl) => {
+    const payload = returning(returnUrl);
+    const response = await httpFixture().send({ method: 'POST', url: '/orders', payload });
+    expect(response.statusCode).toBe(201);
+  });
+
   it.each(cases)('%s is refused, naming the field', async (_name, body, field) => {
     expect(await refused(body)).toMatchObject({ status: 400, code: 'INVALID_REQUEST', field });
   });

@@ -88,6 +88,7 @@ export class OrdersInMemory implements OrderService {
   }
 
   paymentChanged(message: PaymentMessage): ReturnType<OrderService['paymentChanged']> {
+    if (this.refusal !== undefined) return Promise.resolve({ ok: false, refusal: this.refusal });
     this.paymentChanges.push(message.orderId ?? '');
     return Promise.resolve({ ok: true, value: 'kept' });
   }

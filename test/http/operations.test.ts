@@ -160,6 +160,12 @@ describe('webhooks', () => {
     expect(fixture.orders.paymentChanges).toEqual([]);
   });
 
+  it('does not answer 2xx for what could not be kept: it will be sent again', async () => {
+    const fixture = httpFixture();
+    fixture.orders.refusal = { code: 'QUORUM_UNAVAILABLE', detail: 'no majority', retryAfterSeconds: 1 };
+    expect((await deliver(fixture, signatureFor(body))).statusCode).toBe(503);
+  });
+
   it('refuses an event that is too large', async () => {
     expect((await deliver(httpFixture(), 'length:1', ' '.repeat(300_000))).statusCode).toBe(413);
   });
