@@ -4,8 +4,9 @@ import { Lifecycle } from '../../node/lifecycle.ts';
 import { startOrderFlow, type OrderFlow } from '../../node/order-flow.ts';
 import type { FunctionHost } from '../../node/ports/functions.ts';
 import { honestFunctions } from '../support/honest-functions.ts';
+import type { PaymentPolicy } from '../../node/workflow/payment-steps.ts';
+import type { Payments } from '../../node/ports/payments.ts';
 import type { Plan } from './plan.ts';
-import type { Bank } from './world/bank.ts';
 import type { DiskObserver } from './world/disk.ts';
 import { SimDisk } from './world/disk.ts';
 import type { SimNetwork } from './world/network.ts';
@@ -29,14 +30,16 @@ const drainTimeoutMs = 1_000;
 export interface SimNodeOptions {
   readonly id: NodeId;
   readonly members: readonly NodeId[];
-  readonly plan: Plan;
+  readonly plan: Pick<Plan, 'capture' | 'disk' | 'snapshotAfterEntries' | 'retainForMs' | 'alwaysFounds'>;
+  readonly payments?: Partial<PaymentPolicy>;
   readonly machine: MachineClock;
 }
 
 export interface SimNodeDependencies {
   readonly scheduler: Scheduler;
   readonly network: SimNetwork;
-  readonly bank: Bank;
+  /** The payment provider as a program reaches it. */
+  readonly bank: { lineOf(process: Process, environment: Environment): Payments };
   readonly shop: ShopDatabase;
   readonly random: Random;
   readonly trace: Trace;
@@ -161,7 +164,7 @@ export class SimNode {
   }
 
   async #start(life: Life): Promise<void> {
-    const { plan, members } = this.#options;
+    const { plan, members, payments } = this.#options;
     const { network, bank, shop, random, watch } = this.#dependencies;
     const { process } = life;
     const { environment } = life;
@@ -202,6 +205,7 @@ export class SimNode {
         abandonAfterMs: plan.retainForMs === 0 ? 4_000 : plan.retainForMs / 2,
         retainForMs: plan.retainForMs,
         openOrdersMax: 1_000,
+        ...(payments === undefined ? {} : { payments }),
         catchUpTimeoutMs: 1_500,
         reconcilers: { retryDelayMsMin: 100, retryDelayMsMax: 1_000, batchSize: 4, batchIntervalMs: 5 },
       },
@@ -214,7 +218,7 @@ export class SimNode {
           reachable: (peer) => joined.reachable(peer),
           onReachability: (handler) => joined.onReachability(handler),
         },
-        payments: bank.lineOf(process),
+        payments: bank.lineOf(process, environment),
         functions: functions(),
         sor: shop.lineOf(process),
         randomKey: () => `random-${random()}`,
