@@ -27,6 +27,8 @@ import type { Supervisor } from './supervisor.ts';
  *     driven only if the client comes back.
  * F4  An order that is forgotten is not one any more: its key may make a new one. Nothing is registered that would be
  *     forgotten at once, which a clock that is behind the horizon would do.
+ * F5  A cancellation is accepted for an order whose registration is known to be the one: what is built on another one,
+ *     which lost, would make that the order's (O2), with its date and its lines.
  */
 export interface OrderServiceOptions {
   readonly self: string;
@@ -373,10 +375,14 @@ export function createOrderService(
   /** Exact, because the ledger decides: an order is fulfilled or given back, never both. */
   async function cancel(orderId: string): Promise<Answer<Order>> {
     // It may have been accepted at another node a moment ago.
-    const folded = await views.waitUntil(orderId, () => true, ARRIVAL_TIMEOUT_MS);
+    const folded = await views.waitUntil(orderId, ({ confirmed }) => confirmed, ARRIVAL_TIMEOUT_MS);
     if (folded === undefined) return refuse(absent(orderId));
     if (folded.order.outcome === 'cancelled') return { ok: true, value: folded.order };
     if (folded.order.outcome !== undefined) return notCancellable(orderId, folded.order.state);
+    // F5.
+    if (!folded.confirmed) {
+      return unavailable('QUORUM_UNAVAILABLE', 'the order is not durable yet, as far as this node knows', 1);
+    }
     try {
       const { createdAt } = folded.order;
       const closed = await ledger.release({ orderId, createdAt, reason: 'cancelled' });

@@ -135,6 +135,23 @@ describe('a node that was away longer than orders are kept', () => {
   });
 });
 
+it('a cancellation waits until it is known which registration is the order (F5)', async () => {
+  const world = await cluster(1, 1_000, 600_000);
+  const orderId = orderIdOf('k');
+  world.network.partition([['n1'], ['n2'], ['n3']]);
+  await world.clock.resolve(world.node('n1').service.place(world.order('k')), { withinMs: 10_000 });
+  world.network.heal();
+  await world.clock.advance(3_000);
+  const cancel = async (): Promise<unknown> =>
+    world.clock.resolve(world.node('n2').service.cancel(orderId), { withinMs: 10_000 });
+  expect(await cancel()).toMatchObject({ ok: false, refusal: { code: 'QUORUM_UNAVAILABLE' } });
+  // Nothing came of it: the order goes its way when its client comes back.
+  expect(await place(world, 'n2', 'k')).toBe(true);
+  await world.clock.advance(2_000);
+  expect(world.delivered.get(orderId)).toBe('fulfilled');
+  expect(await cancel()).toMatchObject({ ok: false, refusal: { code: 'NOT_CANCELLABLE' } });
+});
+
 it('an order that was deferred is taken up or abandoned, never both, by a node that returns late', async () => {
   for (let seed = 1; seed <= 10; seed += 1) {
     const world = await cluster(seed, 1_000, 600_000);
