@@ -47,7 +47,7 @@ export function renderNodeFile(input: NodeFileInput): string {
       requestsPerSecond: 100_000,
       maxConcurrent: 256,
       // Nor does its search lag, except where a fault plan says so.
-      searchLag: '2s',
+      searchLag: '3s',
     },
     log: { level: settings.logLevel },
   });
