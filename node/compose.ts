@@ -20,8 +20,10 @@ import type { FunctionSettings } from './orders/effects.ts';
 import { createStripeProvider } from './payments/stripe-provider.ts';
 import { createAdjustments } from './reconcilers/adjustments.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
+import { createDrift } from './reconcilers/drift/report.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
 import { FreeSpace, freeBytesOf } from './storage/free-space.ts';
+import { createJournalBook } from './views/journal-book.ts';
 import { watchMoney } from './workflow/money-watch.ts';
 
 /**
@@ -42,6 +44,8 @@ const STOP_TIMEOUT_MS = 5_000;
 const DRAIN_STEP_TIMEOUT_MS = 8_000;
 /** How long a starting node waits for what its peers have that it lacks; what is missing then comes while it serves. */
 const CATCH_UP_TIMEOUT_MS = 5_000;
+/** How long a drift report waits for what a majority of the journals holds. */
+const COVERS_TIMEOUT_MS = 5_000;
 const FUNCTION_QUEUE_MAX = 10_000;
 const PAYMENT_QUEUE_MAX = 10_000;
 /** Of a queue; the rest is for orders that were accepted. */
@@ -146,7 +150,7 @@ export async function startNode(
       takeOverAfterMs: config.orders.takeOverAfterMs,
       abandonAfterMs: config.orders.abandonAfterMs,
       retainForMs: config.orders.retainForMs,
-      isOneZone: membership.list().members.every((member) => member.zone === config.zone),
+      isOneZone: isOneZone(),
       openOrdersMax: config.orders.maxOpen,
       unansweredOrdersMax: config.payments.maxUnanswered,
       payments: {
@@ -202,6 +206,24 @@ export async function startNode(
     ],
     ready: () => readiness().ready,
   });
+  const drift = createDrift(
+    { isOneZone: isOneZone() },
+    {
+      environment,
+      journal: createJournalBook({
+        views,
+        horizon: () => retention.horizon(),
+        catchUp: () => store.journal.covers(COVERS_TIMEOUT_MS),
+      }),
+      ledger: store.ledger,
+      provider: payments.book,
+      record: sor.book,
+      readInventory: (unappliedSales) => sor.readInventory(unappliedSales),
+      readInbound: async () => {
+        await reconcilers.run('inbound');
+      },
+    },
+  );
   const server = createHttpServer(
     {
       self,
@@ -212,6 +234,7 @@ export async function startNode(
       orders,
       ledger: store.ledger,
       reconcilers,
+      drift,
       adjustments: createAdjustments({ environment, sor, ledger: store.ledger, reconcilers }),
       payments,
       cluster: () => clusterView(config, store),
@@ -235,6 +258,10 @@ export async function startNode(
   state.caughtUp = true;
 
   return { httpUrl, stop: () => drain.leave() };
+
+  function isOneZone(): boolean {
+    return membership.list().members.every((member) => member.zone === config.zone);
+  }
 
   function readiness(): Readiness {
     const reasons: string[] = [];

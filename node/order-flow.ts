@@ -1,9 +1,10 @@
 import type { Environment } from '../store/environment.ts';
-import type { Entry, Store } from '../store/index.ts';
+import { JournalError, type Entry, type Store } from '../store/index.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { FunctionSettings } from './orders/effects.ts';
 import type { FunctionHost } from './ports/functions.ts';
 import type { Payments } from './ports/payments.ts';
+import { ReconcilerError } from './ports/reconcilers.ts';
 import type { StorageState } from './ports/storage.ts';
 import type { SystemOfRecord } from './ports/system-of-record.ts';
 import {
@@ -172,7 +173,16 @@ export async function startOrderFlow(
           pending: {
             next: (limit, except) => views.pending(limit, except),
             count: () => views.pendingCount(),
+            one: (orderId) => views.pendingOne(orderId),
+            parked: () => views.parked(),
+            discarded: () => views.discarded(),
             markSynced: (applied) => markSynced(applied, views, log),
+            markParked: async (orderId, refusal) => {
+              const folded = await views.get(orderId);
+              if (folded !== undefined)
+                await log.append(folded, { type: 'deliveryRefused', data: refusal }, 'local');
+            },
+            discard: (orderId, decision) => discard(orderId, decision, views, log),
           },
           decide: async (name, input) => {
             const at = clock.now();
@@ -196,6 +206,24 @@ export async function startOrderFlow(
 function subjectOf(entry: Entry): Subject {
   const { orderId, type, at } = decodeEntry(entry);
   return type === 'registered' ? { orderId, registeredAt: at } : { orderId };
+}
+
+/** A person's word: it is on a majority's disks before it is answered. */
+async function discard(
+  orderId: string,
+  decision: { readonly reason: string; readonly by: string },
+  views: OrderViews,
+  log: OrderLog,
+): Promise<void> {
+  const folded = await views.get(orderId);
+  if (folded?.parked === undefined)
+    throw new ReconcilerError('NOT_PARKED', `${orderId} is not parked any more`);
+  try {
+    await log.append(folded, { type: 'discarded', data: decision }, 'quorum');
+  } catch (error) {
+    if (!(error instanceof JournalError)) throw error;
+    throw new ReconcilerError('QUORUM_UNAVAILABLE', error.message);
+  }
 }
 
 /** Resolves once the facts are on this node's disk, so that they are not offered again. */

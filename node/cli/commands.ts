@@ -7,12 +7,23 @@ import { dev } from './dev.ts';
 import { identity } from './identity.ts';
 import { members } from './members.ts';
 import { node } from './node.ts';
+import { reconcile } from './reconcile.ts';
 import { sandbox } from './sandbox.ts';
 import { sor } from './sor.ts';
 import { stock } from './stock.ts';
 
 /** Everything that can be typed after `freehold`. */
-const commands: readonly Command[] = [dev, node, checkConfig, identity, members, sor, stock, sandbox];
+const commands: readonly Command[] = [
+  dev,
+  node,
+  checkConfig,
+  identity,
+  members,
+  reconcile,
+  sor,
+  stock,
+  sandbox,
+];
 
 /** Runs what `args` ask for and gives the exit code: 0 done, 1 failed, 2 asked for in a way that cannot be meant. */
 export async function runCommand(args: readonly string[], context: CommandContext): Promise<number> {

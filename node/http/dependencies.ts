@@ -3,6 +3,7 @@ import type { Ledger } from '../../store/ledger/port.ts';
 import type { Membership } from '../../store/membership/port.ts';
 import type { OrderService } from '../ports/order-service.ts';
 import type { PaymentProvider } from '../ports/payments.ts';
+import type { Drift } from '../ports/drift.ts';
 import type { Reconcilers } from '../ports/reconcilers.ts';
 import type { StockAdjustments } from '../ports/stock-adjustments.ts';
 import type { ProblemCode } from './problems.ts';
@@ -28,6 +29,7 @@ export interface HttpDependencies {
   readonly orders: OrderService;
   readonly ledger: Pick<Ledger, 'stock' | 'stocks' | 'freshness' | 'status'>;
   readonly reconcilers: Reconcilers;
+  readonly drift: Drift;
   readonly adjustments: StockAdjustments;
   readonly payments: Pick<PaymentProvider, 'verifyWebhook'>;
   readonly cluster: () => ClusterView;

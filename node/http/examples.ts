@@ -42,6 +42,13 @@ const stock = {
   linearizable: true,
 };
 
+const parkedOrder = {
+  orderId: order.id,
+  code: 'UNKNOWN_SKU',
+  reason: 'UNKNOWN_SKU: TEA-EARL-GREY is not in the inventory',
+  at: 1_795_000_000_000,
+};
+
 export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> = {
   PlaceOrder: placeOrder,
   Order: order,
@@ -85,9 +92,32 @@ export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> 
         lastSuccessAt: 1_795_000_000_000,
         lagSeconds: 1.5,
         pending: 3,
-        parked: [{ orderId: order.id, reason: 'unknown SKU', at: 1_795_000_000_000 }],
+        parked: [parkedOrder],
       },
     ],
+  },
+  ParkedPage: { parked: [parkedOrder] },
+  RetriedOrder: { orderId: order.id, delivered: false, reason: parkedOrder.reason },
+  DiscardParked: { reason: 'entered by hand, stock corrected', by: 'ada' },
+  DriftReport: {
+    startedAt: 1_795_000_100_000,
+    finishedAt: 1_795_000_103_000,
+    comparedFrom: 1_790_000_000_000,
+    comparedUntil: 1_795_000_040_000,
+    compared: { orders: 2_000, inFlight: 3, payments: 2_003, booked: 2_000, products: 12 },
+    differences: [
+      {
+        code: 'CHARGED_TWICE',
+        orderId: order.id,
+        figures: {
+          journal: 'fulfilled, 1580 EUR',
+          provider: 'pi_3QK0: captured 1580 EUR; pi_3QK1: captured 1580 EUR',
+        },
+        advice: 'Refund all but one of the payments at the provider.',
+      },
+    ],
+    unchecked: 0,
+    notes: [],
   },
   ReconcilerReport: {
     name: 'outbound',

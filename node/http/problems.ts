@@ -20,6 +20,9 @@ type InterfaceCode =
   | 'NOT_FOUND'
   | 'SKU_NOT_FOUND'
   | 'RECONCILER_NOT_FOUND'
+  | 'NOT_PARKED'
+  | 'REPORT_UNDER_WAY'
+  | 'BOOK_UNAVAILABLE'
   | 'METHOD_NOT_ALLOWED'
   | 'REQUEST_TIMEOUT'
   | 'NOT_LEADER'
@@ -53,12 +56,14 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   ORDER_NOT_FOUND: { status: 404, title: 'No such order is known here' },
   ORDER_NOT_KEPT: { status: 404, title: 'No such order is kept here; an old one is in the system of record' },
   SKU_NOT_FOUND: { status: 404, title: 'No such SKU is known here' },
+  NOT_PARKED: { status: 404, title: 'The system of record refuses no outcome of this order, as known here' },
   RECONCILER_NOT_FOUND: { status: 404, title: 'There is no reconciler of this name' },
   UNKNOWN_MEMBER: { status: 404, title: 'There is no member of this name' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'This path does not answer that method' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request took too long to arrive' },
   NOT_CANCELLABLE: { status: 409, title: 'The order can no longer be cancelled' },
   NOT_LEADER: { status: 409, title: 'Only the ledger leader does this' },
+  REPORT_UNDER_WAY: { status: 409, title: 'Another report is being made on this node' },
   ALREADY_MEMBER: { status: 409, title: 'There is a member with this name, peer id or address' },
   LAST_VOTER: { status: 409, title: 'The last voter of a zone cannot go' },
   CHANGE_UNDER_WAY: { status: 409, title: 'Another change of members is not finished' },
@@ -90,6 +95,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   LEDGER_UNAVAILABLE: { status: 503, title: 'The ledger cannot decide now' },
   CATALOG_UNAVAILABLE: { status: 503, title: 'The catalogue has not been read yet' },
   FUNCTION_FAILED: { status: 503, title: 'The function for this request failed' },
+  BOOK_UNAVAILABLE: { status: 503, title: 'One of the books to compare cannot be read' },
   SYSTEM_OF_RECORD_UNAVAILABLE: { status: 503, title: 'The system of record cannot be reached' },
 };
 

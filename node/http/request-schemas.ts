@@ -38,6 +38,7 @@ export const ORDER_STATES = [
   'failed',
   'cancelled',
   'synced',
+  'discarded',
 ] as const;
 
 const customer = {
@@ -123,6 +124,17 @@ export const adjustStock = {
   },
   if: { properties: { kind: { const: 'restock' } } },
   then: { properties: { delta: { type: 'integer', minimum: 1 } } },
+} as const;
+
+export const discardParked = {
+  $id: 'DiscardParked',
+  type: 'object',
+  additionalProperties: false,
+  required: ['reason', 'by'],
+  properties: {
+    reason: { type: 'string', maxLength: 500, pattern: LINE_OF_TEXT, description: 'Kept with the order.' },
+    by: { type: 'string', maxLength: 128, pattern: LINE_OF_TEXT, description: 'Who decided it.' },
+  },
 } as const;
 
 const peerAddress = {

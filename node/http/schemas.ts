@@ -1,4 +1,12 @@
-import { addMember, adjustStock, moveMember, currency, ORDER_STATES, placeOrder } from './request-schemas.ts';
+import {
+  addMember,
+  adjustStock,
+  currency,
+  discardParked,
+  moveMember,
+  ORDER_STATES,
+  placeOrder,
+} from './request-schemas.ts';
 
 /**
  * JSON Schemas of what goes out, and the list of all shared schemas: registered once under their `$id`, used
@@ -215,6 +223,91 @@ const stockPage = {
   },
 } as const;
 
+const parkedOrder = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['orderId', 'code', 'reason', 'at'],
+  properties: {
+    orderId: { type: 'string' },
+    code: { type: 'string', description: 'Stable, such as `UNKNOWN_SKU`.' },
+    reason: { type: 'string', description: 'The code, and what the system of record said.' },
+    at: time,
+  },
+} as const;
+
+const parkedPage = {
+  $id: 'ParkedPage',
+  type: 'object',
+  additionalProperties: false,
+  required: ['parked'],
+  properties: {
+    parked: { type: 'array', items: parkedOrder },
+    next: { type: 'string', description: 'Give it as `after` for the next page; absent on the last.' },
+  },
+} as const;
+
+const retriedOrder = {
+  $id: 'RetriedOrder',
+  type: 'object',
+  additionalProperties: false,
+  required: ['orderId', 'delivered'],
+  properties: {
+    orderId: { type: 'string' },
+    delivered: { type: 'boolean' },
+    reason: { type: 'string', description: 'Why it was refused again.' },
+  },
+} as const;
+
+const driftReport = {
+  $id: 'DriftReport',
+  type: 'object',
+  additionalProperties: false,
+  required: [
+    'startedAt',
+    'finishedAt',
+    'comparedFrom',
+    'comparedUntil',
+    'compared',
+    'differences',
+    'unchecked',
+    'notes',
+  ],
+  properties: {
+    startedAt: time,
+    finishedAt: time,
+    comparedFrom: { ...time, description: 'Orders created before it were not compared one by one.' },
+    comparedUntil: { ...time, description: 'What changed after it is in flight, and was left out.' },
+    compared: { type: 'object', additionalProperties: { type: 'integer' } },
+    differences: {
+      type: 'array',
+      items: {
+        type: 'object',
+        additionalProperties: false,
+        required: ['code', 'figures', 'advice'],
+        properties: {
+          code: { type: 'string', description: 'Stable.' },
+          orderId: { type: 'string' },
+          sku: { type: 'string' },
+          figures: {
+            type: 'object',
+            additionalProperties: false,
+            description: 'What each book says.',
+            properties: {
+              journal: { type: 'string' },
+              ledger: { type: 'string' },
+              provider: { type: 'string' },
+              systemOfRecord: { type: 'string' },
+            },
+          },
+          advice: { type: 'string' },
+        },
+      },
+    },
+    unchecked: { type: 'integer', description: 'Orders that seemed to differ, beyond the first thousand.' },
+    notes: { type: 'array', items: { type: 'string' } },
+  },
+} as const;
+
 const reconcilerStatus = {
   $id: 'Reconcilers',
   type: 'object',
@@ -237,12 +330,7 @@ const reconcilerStatus = {
           pending: { type: 'integer' },
           parked: {
             type: 'array',
-            items: {
-              type: 'object',
-              additionalProperties: false,
-              required: ['orderId', 'reason', 'at'],
-              properties: { orderId: { type: 'string' }, reason: { type: 'string' }, at: time },
-            },
+            items: parkedOrder,
           },
         },
       },
@@ -359,6 +447,10 @@ export const SCHEMAS = [
   stockAdjustment,
   reconcilerStatus,
   reconcilerReport,
+  parkedPage,
+  retriedOrder,
+  discardParked,
+  driftReport,
   cluster,
   addMember,
   moveMember,

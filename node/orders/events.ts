@@ -91,6 +91,10 @@ export type OrderFact =
   | { readonly type: 'failed'; readonly data: { readonly code: string } }
   | { readonly type: 'cancelled'; readonly data: Record<string, never> }
   | { readonly type: 'synced'; readonly data: { readonly revision: number } }
+  /** The system of record refuses its outcome: it waits there for somebody. Kept once for each reason in a row. */
+  | { readonly type: 'deliveryRefused'; readonly data: { readonly code: string; readonly detail: string } }
+  /** Somebody has seen to it that the system of record is as it should be: the outcome is not delivered any more. */
+  | { readonly type: 'discarded'; readonly data: { readonly reason: string; readonly by: string } }
   /** A function failed on this order; it is tried again later. For the audit trail only. */
   | { readonly type: 'parked'; readonly data: { readonly code: string; readonly detail: string } };
 

@@ -32,6 +32,8 @@ export interface FoldedOrder {
   readonly open: boolean;
   /** Its client was told 503 and has not come back. */
   readonly deferred: boolean;
+  /** Why the system of record does not take its outcome, and since when (ms). */
+  readonly parked?: ParkedDelivery;
   /** Later events build on its registration: it won its claim. Until then another one may still turn out to be it. */
   readonly confirmed: boolean;
 }
@@ -46,6 +48,13 @@ export type Errand =
   | { readonly kind: 'lookAgain'; readonly payment: Payment; readonly eventId: string }
   /** An attempt whose answer nobody has heard. */
   | { readonly kind: 'search'; readonly attempt: number };
+
+/** The system of record refuses an outcome, since `at` (ms). */
+export interface ParkedDelivery {
+  readonly code: string;
+  readonly detail: string;
+  readonly at: number;
+}
 
 /** Undefined when no registration stands. Events may come in any order, with repetitions. */
 export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefined {
@@ -104,6 +113,9 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     ...(registration.traceparent === undefined ? {} : { traceparent: registration.traceparent }),
   };
 
+  const refusal = own.findLast((event): event is Fact<'deliveryRefused'> => event.type === 'deliveryRefused');
+  const isDelivering = outcome !== undefined && order.state === outcome;
+  const parked = isDelivering && refusal !== undefined ? { ...refusal.data, at: refusal.at } : undefined;
   const left = whatIsLeft();
   const errand = left === undefined ? errandOf() : undefined;
   const next = deferred || left === undefined ? { code: '', cause: ending?.id ?? registration.id } : left;
@@ -114,11 +126,16 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     ...(errand === undefined ? {} : { errand }),
     open: left !== undefined || errand !== undefined,
     deferred,
+    ...(parked === undefined ? {} : { parked }),
     confirmed: own.some((event) => decides(event.type)),
   };
 
   function orderState(): OrderState {
-    if (outcome !== undefined) return first('synced') === undefined ? outcome : 'synced';
+    if (outcome !== undefined) {
+      // A person's word stands, also beside a delivery that was under way: the drift report then names the order.
+      if (first('discarded') !== undefined) return 'discarded';
+      return first('synced') === undefined ? outcome : 'synced';
+    }
     if (payment?.paid === undefined) return 'registered';
     return first('reserved') === undefined || setback !== undefined ? 'paid' : 'reserved';
   }

@@ -1,7 +1,17 @@
 /** The words of an order. Money is in integer minor units, time in ms since the epoch. */
 
 export type OrderState =
-  'registered' | 'paid' | 'reserved' | 'fulfilled' | 'refunded' | 'failed' | 'cancelled' | 'synced';
+  | 'registered'
+  | 'paid'
+  | 'reserved'
+  | 'fulfilled'
+  | 'refunded'
+  | 'failed'
+  | 'cancelled'
+  /** The system of record has it. */
+  | 'synced'
+  /** The system of record refused it, and somebody has settled that by hand. */
+  | 'discarded';
 
 export type Outcome = 'fulfilled' | 'refunded' | 'failed' | 'cancelled';
 

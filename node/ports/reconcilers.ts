@@ -17,10 +17,14 @@ export interface ReconcilerStatus {
   readonly parked: readonly ParkedOrder[];
 }
 
+/** An outcome that the system of record refuses. Known on every node. */
 export interface ParkedOrder {
   readonly orderId: string;
+  /** Stable, such as `UNKNOWN_SKU`. */
+  readonly code: string;
+  /** The code, and what the system of record said. */
   readonly reason: string;
-  /** ms since the epoch. */
+  /** Since when it is refused for this reason, ms since the epoch. */
   readonly at: number;
 }
 
@@ -41,6 +45,10 @@ export type ReconcilerErrorCode =
   | 'NOT_LEADER'
   | 'SYSTEM_OF_RECORD_UNAVAILABLE'
   | 'UNKNOWN_RECONCILER'
+  /** The order is not parked, as far as this node knows. */
+  | 'NOT_PARKED'
+  /** It may have been noted, or not: ask again. */
+  | 'QUORUM_UNAVAILABLE'
   /** Another report is being made. */
   | 'BUSY'
   /** The drift report could not read one of the books; the message begins with its name. */
@@ -59,4 +67,23 @@ export interface Reconcilers {
   status(): readonly ReconcilerStatus[];
   /** Runs now and answers when it is done; joins a run already under way. Rejects with ReconcilerError. */
   run(name: string): Promise<ReconcilerReport>;
+  /** Outcomes that the system of record refuses, newest first. `after` is the `next` of the page before. */
+  parked(query: { readonly after?: string; readonly limit: number }): {
+    readonly parked: readonly ParkedOrder[];
+    readonly next?: string;
+  };
+  /** Sends a parked outcome again, on the node that leads. Rejects with ReconcilerError. */
+  retryParked(orderId: string): Promise<RetriedOrder>;
+  /**
+   * Gives up the delivery of a parked outcome, on any node: somebody has entered it by hand, and the inventory is as it
+   * should be. Resolves once a majority has noted it. Rejects with ReconcilerError.
+   */
+  discardParked(orderId: string, decision: { readonly reason: string; readonly by: string }): Promise<void>;
+}
+
+export interface RetriedOrder {
+  readonly orderId: string;
+  readonly delivered: boolean;
+  /** Why it was refused again. */
+  readonly reason?: string;
 }

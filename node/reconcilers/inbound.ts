@@ -23,6 +23,8 @@ export interface InboundDependencies {
   readonly environment: Pick<Environment, 'log'>;
   readonly sor: Pick<SystemOfRecord, 'readInventory'>;
   readonly ledger: Pick<Ledger, 'sync' | 'unappliedSales' | 'stocks' | 'lastSyncAt'>;
+  /** Sales that will never be applied, because somebody has taken their units out of the inventory by hand. */
+  readonly discarded?: () => Promise<readonly string[]>;
 }
 
 /** The rows that the ledger was last given, by this node. */
@@ -41,7 +43,9 @@ export class Inbound {
 
   /** Rejects with SystemOfRecordUnavailable or LedgerError; running it again is always safe. */
   async run(): Promise<InboundResult> {
-    const { sor, ledger, environment } = this.#dependencies;
+    const { sor, ledger, environment, discarded } = this.#dependencies;
+    // R17. Asked before the read: what was taken out before it was discarded is out in the snapshot.
+    const settledByHand = (await discarded?.()) ?? [];
     const snapshot = await sor.readInventory(ledger.unappliedSales());
     const rows = new Map<string, ProductRow>(snapshot.products.map((product) => [product.sku, product]));
 
@@ -52,11 +56,12 @@ export class Inbound {
       throw new SystemOfRecordUnavailable(`the catalogue is empty, but ${stocks.length} products were known`);
     }
     const unapplied = new Set(ledger.unappliedSales());
+    const contained = new Set([...snapshot.applied, ...settledByHand]);
     const { applied: taken } = await ledger.sync({
       takenAt: snapshot.takenAt,
       products: this.#rowsToSend(snapshot.products, stocks),
       removed: stocks.filter(({ sku }) => !rows.has(sku)).map(({ sku }) => sku),
-      applied: snapshot.applied.filter((orderId) => unapplied.has(orderId)),
+      applied: [...contained].filter((orderId) => unapplied.has(orderId)),
     });
     if (taken) this.#baseline = { takenAt: snapshot.takenAt, rows };
     else environment.log.info({ takenAt: snapshot.takenAt }, 'a later read of the inventory came first');

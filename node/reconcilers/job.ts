@@ -123,7 +123,7 @@ export class Job {
 }
 
 /** A ledger that takes no command means that this node does not lead any more, or cannot reach who does. */
-function asReconcilerError(error: unknown): Error {
+export function asReconcilerError(error: unknown): Error {
   if (error instanceof SystemOfRecordUnavailable) {
     return new ReconcilerError('SYSTEM_OF_RECORD_UNAVAILABLE', error.message);
   }

@@ -1,16 +1,26 @@
 import type { Environment } from '../../store/environment.ts';
-import type { ParkedOrder } from '../ports/reconcilers.ts';
+import type { ParkedDelivery } from '../orders/fold.ts';
+import type { RetriedOrder } from '../ports/reconcilers.ts';
 import type { OutcomeRecord, SystemOfRecord } from '../ports/system-of-record.ts';
 
 /**
  * Carries what became of orders into the system of record, oldest first, batch after batch until nothing is
- * left. Owns the list of orders that the system of record refused; does not own which orders are pending, nor
- * when it runs. The list is kept in memory only: a new leader finds the refusals again by itself.
+ * left. Owns when refused outcomes are sent again; does not own which orders are pending or refused, which the
+ * journal tells, nor when it runs.
+ *
+ * That an outcome was refused is a fact of its order: every node can tell, and a new leader knows from the beginning.
+ * It cannot be kept in the system of record, which may refuse everything.
  */
 export interface PendingOutcomes {
   /** Ended orders that are not marked as synced, oldest first, at most `limit`, without those in `except`. */
   next(limit: number, except: ReadonlySet<string>): Promise<readonly OutcomeRecord[]>;
   count(): number;
+  /** Undefined when nothing of it is to be delivered. */
+  one(orderId: string): Promise<OutcomeRecord | undefined>;
+  /** Those of them that the system of record refuses. */
+  parked(): ReadonlyMap<string, ParkedDelivery>;
+  /** Resolves when `parked` tells of it. */
+  markParked(orderId: string, refusal: { readonly code: string; readonly detail: string }): Promise<void>;
   /** Resolves when `next` no longer offers them. */
   markSynced(applied: readonly { readonly orderId: string; readonly revision: number }[]): Promise<void>;
 }
@@ -45,14 +55,11 @@ export interface OutboundResult {
   readonly parked: number;
 }
 
-interface Parked extends ParkedOrder {
-  retryAt: number;
-}
-
 export class Outbound {
   readonly #options: OutboundOptions;
   readonly #dependencies: OutboundDependencies;
-  readonly #parked = new Map<string, Parked>();
+  /** When to send a refused outcome again, monotonic ms; at once when it is not here. */
+  readonly #retryAt = new Map<string, number>();
   #oldestPendingAt: number | undefined;
 
   constructor(options: OutboundOptions, dependencies: OutboundDependencies) {
@@ -64,7 +71,6 @@ export class Outbound {
   async run(batchSize: number): Promise<OutboundResult> {
     const { environment, pending, mayContinue, exclusively } = this.#dependencies;
     const total = { processed: 0, parked: 0 };
-    const parkedBefore = new Set(this.#parked.keys());
     while (mayContinue()) {
       const startedAt = environment.clock.monotonic();
       const waiting = this.#waiting();
@@ -74,13 +80,10 @@ export class Outbound {
       }
       const batch = await pending.next(batchSize, waiting);
       this.#oldestPendingAt = batch[0]?.order.updatedAt;
-      if (batch.length === 0) {
-        this.#forgetDelivered(parkedBefore);
-        break;
-      }
+      if (batch.length === 0) break;
       const result = await exclusively(() => this.#deliver(batch));
       total.processed += result.processed;
-      total.parked += result.parked;
+      total.parked += result.refused.length;
       await this.#rest(startedAt);
     }
     return total;
@@ -88,15 +91,18 @@ export class Outbound {
 
   /** What was refused may go again with the next batch. */
   retryParked(): void {
-    for (const entry of this.#parked.values()) entry.retryAt = 0;
+    this.#retryAt.clear();
   }
 
-  /** Newest first. */
-  parked(limit: number): readonly ParkedOrder[] {
-    return [...this.#parked.values()]
-      .toSorted((one, other) => other.at - one.at)
-      .slice(0, limit)
-      .map(({ orderId, reason, at }) => ({ orderId, reason, at }));
+  /** Sends one that was refused; undefined when nothing of it is to be delivered. */
+  async retry(orderId: string): Promise<RetriedOrder | undefined> {
+    const record = await this.#dependencies.pending.one(orderId);
+    if (record === undefined) return undefined;
+    const { refused } = await this.#dependencies.exclusively(() => this.#deliver([record]));
+    const [refusal] = refused;
+    return refusal === undefined
+      ? { orderId, delivered: true }
+      : { orderId, delivered: false, reason: refusal.reason };
   }
 
   /** ms since the epoch; undefined when the last look found nothing to send. */
@@ -104,52 +110,44 @@ export class Outbound {
     return this.#oldestPendingAt;
   }
 
-  /** Another node delivers now and finds its own refusals. */
+  /** Another node delivers now. */
   forget(): void {
-    this.#parked.clear();
+    this.#retryAt.clear();
     this.#oldestPendingAt = undefined;
   }
 
-  async #deliver(batch: readonly OutcomeRecord[]): Promise<OutboundResult> {
+  async #deliver(batch: readonly OutcomeRecord[]): Promise<{
+    readonly processed: number;
+    readonly refused: readonly { readonly orderId: string; readonly reason: string }[];
+  }> {
     const { environment, sor, pending, onBatch } = this.#dependencies;
     const startedAt = environment.clock.monotonic();
     const { applied, parked } = await sor.applyOutcomes(batch);
     // Marked only after the system of record has them: a crash in between sends them again, harmlessly (R1).
     if (applied.length > 0) await pending.markSynced(applied);
-    for (const { orderId } of applied) this.#parked.delete(orderId);
-    for (const refusal of parked) this.#park(refusal);
+    for (const { orderId } of applied) this.#retryAt.delete(orderId);
+    for (const { orderId, reason } of parked) await this.#park(orderId, reason);
     const seconds = (environment.clock.monotonic() - startedAt) / 1000;
     onBatch({ size: batch.length, parked: parked.length, seconds });
-    return { processed: applied.length, parked: parked.length };
+    return { processed: applied.length, refused: parked };
   }
 
-  #park({ orderId, reason }: { readonly orderId: string; readonly reason: string }): void {
-    const { clock, log } = this.#dependencies.environment;
-    const now = clock.now();
-    const known = this.#parked.get(orderId);
-    if (known === undefined) log.error({ orderId, reason }, 'the system of record refused an outcome');
-    this.#parked.set(orderId, {
-      orderId,
-      reason,
-      at: known?.at ?? now,
-      retryAt: clock.monotonic() + this.#options.parkedRetryMs,
-    });
+  /** Noted once for each code in a row: the words of a refusal may change with every figure. */
+  async #park(orderId: string, reason: string): Promise<void> {
+    const { environment, pending } = this.#dependencies;
+    const { clock, log } = environment;
+    const [code = '', ...words] = reason.split(': ');
+    this.#retryAt.set(orderId, clock.monotonic() + this.#options.parkedRetryMs);
+    if (pending.parked().get(orderId)?.code === code) return;
+    log.error({ orderId, reason }, 'the system of record refused an outcome');
+    await pending.markParked(orderId, { code, detail: words.join(': ') });
   }
 
   /** Refused orders whose time to be sent again has not come. */
   #waiting(): ReadonlySet<string> {
     const now = this.#dependencies.environment.clock.monotonic();
-    return new Set(
-      [...this.#parked.values()].filter(({ retryAt }) => retryAt > now).map(({ orderId }) => orderId),
-    );
-  }
-
-  /** What was due again and is no longer offered has been delivered, by this node in another life or by another. */
-  #forgetDelivered(parkedBefore: ReadonlySet<string>): void {
-    const waiting = this.#waiting();
-    for (const orderId of parkedBefore) {
-      if (!waiting.has(orderId)) this.#parked.delete(orderId);
-    }
+    for (const [orderId, retryAt] of this.#retryAt) if (retryAt <= now) this.#retryAt.delete(orderId);
+    return new Set(this.#retryAt.keys());
   }
 
   async #rest(startedAt: number): Promise<void> {

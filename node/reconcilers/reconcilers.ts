@@ -3,11 +3,11 @@ import type { Ledger } from '../../store/ledger/port.ts';
 import type { Effect, TimerInput } from '../orders/effects.ts';
 import type { TimerFunction } from '../ports/functions.ts';
 import { ReconcilerError } from '../ports/reconcilers.ts';
-import type { ReconcilerReport, ReconcilerStatus, Reconcilers } from '../ports/reconcilers.ts';
+import type { ReconcilerReport, ReconcilerStatus, Reconcilers, RetriedOrder } from '../ports/reconcilers.ts';
 import type { SystemOfRecord } from '../ports/system-of-record.ts';
 import { Inbound } from './inbound.ts';
 import type { InboundResult } from './inbound.ts';
-import { Job } from './job.ts';
+import { asReconcilerError, Job } from './job.ts';
 import type { JobObserver } from './job.ts';
 import { Outbound } from './outbound.ts';
 import type { PendingOutcomes } from './outbound.ts';
@@ -54,7 +54,12 @@ export interface ReconcilersDependencies {
     Ledger,
     'sync' | 'unappliedSales' | 'stocks' | 'lastSyncAt' | 'onLeadership' | 'status'
   >;
-  readonly pending: PendingOutcomes;
+  readonly pending: PendingOutcomes & {
+    /** Ended orders that are not to be delivered, though units of theirs were sold. */
+    discarded(): Promise<readonly string[]>;
+    /** Resolves once a majority has noted it. Rejects with ReconcilerError. */
+    discard(orderId: string, decision: { readonly reason: string; readonly by: string }): Promise<void>;
+  };
   /** Calls the timer's function. Rejections are logged; the next tick asks again. */
   readonly decide: (
     name: string,
@@ -102,7 +107,7 @@ class LedReconcilers implements RunningReconcilers {
     const { environment, sor, ledger, pending, observer } = dependencies;
     this.#dependencies = dependencies;
     this.#batchSize = options.batchSize ?? 200;
-    this.#inbound = new Inbound({ environment, sor, ledger });
+    this.#inbound = new Inbound({ environment, sor, ledger, discarded: () => pending.discarded() });
     this.#outbound = new Outbound(
       {
         parkedRetryMs: options.parkedRetryMs ?? 5 * 60_000,
@@ -176,15 +181,51 @@ class LedReconcilers implements RunningReconcilers {
     return this.#jobs[name].run();
   }
 
+  parked({ after, limit }: { readonly after?: string; readonly limit: number }) {
+    const all = [...this.#dependencies.pending.parked()]
+      .map(([orderId, { code, detail, at }]) => ({ orderId, code, reason: `${code}: ${detail}`, at }))
+      .toSorted((one, other) => other.at - one.at || (one.orderId < other.orderId ? -1 : 1));
+    const from = after === undefined ? 0 : all.findIndex((order) => cursorOf(order) > after);
+    if (from < 0) return { parked: [] };
+    const parked = all.slice(from, from + limit);
+    const last = parked.at(-1);
+    return from + limit < all.length && last !== undefined ? { parked, next: cursorOf(last) } : { parked };
+  }
+
+  async retryParked(orderId: string): Promise<RetriedOrder> {
+    const { pending } = this.#dependencies;
+    if (!this.#mayRun()) throw new ReconcilerError('NOT_LEADER', this.#whoLeads());
+    if (!pending.parked().has(orderId)) throw notParked(orderId);
+    await this.#prepareOnce().catch((error: unknown) => {
+      throw asReconcilerError(error);
+    });
+    const retried = await this.#outbound.retry(orderId).catch((error: unknown) => {
+      throw asReconcilerError(error);
+    });
+    if (retried === undefined) throw notParked(orderId);
+    return retried;
+  }
+
+  async discardParked(
+    orderId: string,
+    decision: { readonly reason: string; readonly by: string },
+  ): Promise<void> {
+    const { pending, environment } = this.#dependencies;
+    if (!pending.parked().has(orderId)) throw notParked(orderId);
+    await pending.discard(orderId, decision);
+    environment.log.warn({ orderId, ...decision }, 'an outcome will not be delivered: it was discarded');
+  }
+
   status(): readonly ReconcilerStatus[] {
     const { inbound, outbound } = this.#jobs;
+    const { parked } = this.parked({ limit: parkedShown });
     return [
       { ...inbound.describe(), lagSeconds: this.#inboundLagSeconds(), pending: 0, parked: [] },
       {
         ...outbound.describe(),
         lagSeconds: this.#outboundLagSeconds(),
         pending: this.#dependencies.pending.count(),
-        parked: this.#outbound.parked(parkedShown),
+        parked,
       },
     ];
   }
@@ -311,4 +352,16 @@ class LedReconcilers implements RunningReconcilers {
   #secondsSince(at: number | undefined): number {
     return at === undefined ? 0 : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
   }
+}
+
+/** Rises from the newest to the oldest. */
+function cursorOf({ at, orderId }: { readonly at: number; readonly orderId: string }): string {
+  return `${String(Number.MAX_SAFE_INTEGER - at).padStart(16, '0')}!${orderId}`;
+}
+
+function notParked(orderId: string): ReconcilerError {
+  return new ReconcilerError(
+    'NOT_PARKED',
+    `the system of record refuses no outcome of ${orderId}, as known here`,
+  );
 }

@@ -9,6 +9,7 @@ export type Listing =
       readonly state: OrderState;
       readonly createdAt: number;
       readonly open: boolean;
+      readonly parked: boolean;
     }
   | { readonly kind: 'orphan'; readonly at: number };
 
@@ -115,7 +116,8 @@ export class LiveOrder {
 function listingOf(folded: FoldedOrder | undefined, events: Iterable<RecordedEvent>): Listing | undefined {
   if (folded !== undefined) {
     const { state, createdAt } = folded.order;
-    return { kind: 'order', state, createdAt, open: folded.open };
+    const { open, parked } = folded;
+    return { kind: 'order', state, createdAt, open, parked: parked !== undefined };
   }
   let at = -Infinity;
   for (const event of events) at = Math.max(at, event.at);

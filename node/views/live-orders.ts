@@ -1,3 +1,4 @@
+import type { ParkedDelivery } from '../orders/fold.ts';
 import type { OrderState } from '../orders/order.ts';
 import type { LiveOrder } from './live-order.ts';
 import { STATES } from './table-layout.ts';
@@ -11,6 +12,8 @@ import { STATES } from './table-layout.ts';
  */
 export class LiveOrders {
   readonly open = new Set<string>();
+  /** Orders whose outcome the system of record refuses, in memory or not. */
+  readonly parked = new Map<string, ParkedDelivery>();
   readonly #cacheOrdersMax: number;
   readonly #orders = new Map<string, LiveOrder>();
   #counts = new Map<OrderState, number>(STATES.map((state) => [state, 0]));
@@ -63,6 +66,8 @@ export class LiveOrders {
       if (state !== undefined) this.count(state, 1);
       live.counted = state;
     }
+    if (folded?.parked !== undefined) this.parked.set(live.id, folded.parked);
+    else if (live.healing === undefined) this.parked.delete(live.id);
     if (folded?.open === true) this.open.add(live.id);
     else if (live.healing === undefined) this.open.delete(live.id);
   }
@@ -72,6 +77,7 @@ export class LiveOrders {
     if (live.counted !== undefined) this.count(live.counted, -1);
     live.counted = undefined;
     this.open.delete(live.id);
+    this.parked.delete(live.id);
     if (this.#orders.get(live.id) === live) this.#orders.delete(live.id);
   }
 

@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '../orders/events.ts';
-import type { FoldedOrder } from '../orders/fold.ts';
+import type { FoldedOrder, ParkedDelivery } from '../orders/fold.ts';
 import type { Order, OrderState } from '../orders/order.ts';
 import type { OutcomeRecord } from '../ports/system-of-record.ts';
 import { invariant, type Environment } from '../../store/environment.ts';
@@ -12,6 +12,7 @@ import { LiveOrder } from './live-order.ts';
 import { LiveOrders } from './live-orders.ts';
 import { OrderTable } from './order-table.ts';
 import {
+  CLOSED,
   createdAtOfAge,
   deletesOf,
   deletesOfAny,
@@ -21,6 +22,7 @@ import {
   orderIdOfAge,
   orphanPrefix,
   OUTCOMES,
+  parkedPrefix,
   statePrefix,
   STATES,
   timePrefix,
@@ -69,6 +71,12 @@ export interface ViewsObserver {
 
 /** Told after each change to an order that stands, with its fold. Must not throw. */
 export type ChangeListener = (orderId: string, folded: FoldedOrder) => void;
+
+export interface ListQuery {
+  readonly state?: OrderState;
+  readonly after?: string;
+  readonly limit: number;
+}
 
 /** An order that is open, or that the system of record is not known to have. */
 export interface Unclosed {
@@ -241,19 +249,32 @@ export class OrderViews {
       }
     }
     const orders = await this.#load(ages.toSorted().slice(0, limit).map(orderIdOfAge));
-    return orders.flatMap((live): OutcomeRecord[] => {
-      const order = live.folded?.order;
-      if (order?.outcome === undefined || order.state === 'synced') return [];
-      return [{ order, outcome: order.outcome, revision: 1, events: live.events }];
-    });
+    return orders.flatMap((live) => outcomeOf(live) ?? []);
+  }
+
+  /** Undefined when the order has not ended, or needs no delivery any more. */
+  async pendingOne(orderId: string): Promise<OutcomeRecord | undefined> {
+    const [live] = await this.#loadWhole([orderId]);
+    return live === undefined ? undefined : outcomeOf(live);
+  }
+
+  /** Orders whose outcome the system of record refuses, as far as this node knows. */
+  parked(): ReadonlyMap<string, ParkedDelivery> {
+    return this.#live.parked;
+  }
+
+  /** Orders whose outcome was discarded, oldest first. */
+  async discarded(): Promise<readonly string[]> {
+    await this.flush();
+    const orderIds: string[] = [];
+    for await (const age of this.#table.ages(statePrefix('discarded'), 'oldest first')) {
+      orderIds.push(orderIdOfAge(age));
+    }
+    return orderIds;
   }
 
   /** Newest first. `after` is the `next` of the page before. */
-  async list(query: {
-    readonly state?: OrderState;
-    readonly after?: string;
-    readonly limit: number;
-  }): Promise<{ readonly orders: readonly Order[]; readonly next?: string }> {
+  async page(query: ListQuery): Promise<{ readonly orders: readonly FoldedOrder[]; readonly next?: string }> {
     await this.flush();
     const ages: string[] = [];
     const prefix = query.state === undefined ? timePrefix() : statePrefix(query.state);
@@ -262,11 +283,15 @@ export class OrderViews {
       if (ages.length > query.limit) break;
     }
     const page = ages.slice(0, query.limit);
-    const orders = (await this.#loadWhole(page.map(orderIdOfAge))).flatMap(
-      (live) => live.folded?.order ?? [],
-    );
+    const orders = (await this.#loadWhole(page.map(orderIdOfAge))).flatMap((live) => live.folded ?? []);
     const last = page.at(-1);
     return ages.length > page.length && last !== undefined ? { orders, next: last } : { orders };
+  }
+
+  /** The same, without what is known of an order beyond itself. */
+  async list(query: ListQuery): Promise<{ readonly orders: readonly Order[]; readonly next?: string }> {
+    const page = await this.page(query);
+    return { ...page, orders: page.orders.map(({ order }) => order) };
   }
 
   /** Resolves with the order once `when` holds for it, or as it is when the time is over. */
@@ -318,7 +343,7 @@ export class OrderViews {
   /** The oldest order that is not closed, with all that the journal has told by now. */
   async oldestUnclosed(): Promise<Unclosed | undefined> {
     await this.flush();
-    const prefixes = [openPrefix(), ...STATES.filter((state) => state !== 'synced').map(statePrefix)];
+    const prefixes = [openPrefix(), ...STATES.filter((state) => !CLOSED.includes(state)).map(statePrefix)];
     const oldest = await Promise.all(prefixes.map((prefix) => this.#table.oldest(prefix, this.#horizon)));
     const [age] = oldest.filter((found) => found !== undefined).toSorted();
     return age === undefined ? undefined : { orderId: orderIdOfAge(age), createdAt: createdAtOfAge(age) };
@@ -473,6 +498,13 @@ export class OrderViews {
       if (createdAtOfAge(age) >= this.#horizon) this.#live.open.add(orderIdOfAge(age));
     }
     await this.#load([...this.#live.open]);
+    for await (const page of this.#table.pages(parkedPrefix(), 'oldest first')) {
+      for (const live of await this.#load(page.map(orderIdOfAge))) {
+        const { folded, id } = live;
+        if (folded?.parked !== undefined && !this.#isForgotten(live))
+          this.#live.parked.set(id, folded.parked);
+      }
+    }
   }
 
   // Forgetting (V5).
@@ -633,4 +665,10 @@ export class OrderViews {
       );
     });
   }
+}
+
+function outcomeOf(live: LiveOrder): OutcomeRecord | undefined {
+  const order = live.folded?.order;
+  if (order?.outcome === undefined || CLOSED.includes(order.state)) return undefined;
+  return { order, outcome: order.outcome, revision: 1, events: live.events };
 }

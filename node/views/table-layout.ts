@@ -9,6 +9,7 @@ import type { Listing } from './live-order.ts';
  *   time!<createdAt>!<id>           all orders by age
  *   state!<state>!<createdAt>!<id>  orders in one state by age
  *   open!<createdAt>!<id>           orders that somebody has to drive
+ *   parked!<createdAt>!<id>         outcomes that the system of record refuses
  *   orphan!<at>!<id>                facts whose registration is not known, by the latest of them
  *   checkpoint                      per origin, the last journal entry contained
  */
@@ -19,7 +20,9 @@ export type TableOperation =
 
 export const CHECKPOINT_KEY = 'checkpoint';
 export const OUTCOMES: readonly Outcome[] = ['fulfilled', 'refunded', 'failed', 'cancelled'];
-export const STATES: readonly OrderState[] = ['registered', 'paid', 'reserved', ...OUTCOMES, 'synced'];
+/** An order in one of these needs nothing any more. */
+export const CLOSED: readonly OrderState[] = ['synced', 'discarded'];
+export const STATES: readonly OrderState[] = ['registered', 'paid', 'reserved', ...OUTCOMES, ...CLOSED];
 const EMPTY = new Uint8Array();
 
 export function orderKey(orderId: string): string {
@@ -61,6 +64,10 @@ export function within(prefix: string): { readonly from: string; readonly to: st
   return { from: prefix, to: `${prefix}\uffff` };
 }
 
+export function parkedPrefix(): string {
+  return 'parked!';
+}
+
 export function openPrefix(): string {
   return 'open!';
 }
@@ -97,7 +104,8 @@ export function listingsOfAny(orderId: string, ages: Iterable<number>): TableOpe
   for (const at of ages) {
     for (const key of keysOf(orderId, { kind: 'orphan', at })) keys.add(key);
     for (const state of STATES)
-      for (const key of keysOf(orderId, { kind: 'order', state, createdAt: at, open: true })) keys.add(key);
+      for (const key of keysOf(orderId, { kind: 'order', state, createdAt: at, open: true, parked: true }))
+        keys.add(key);
   }
   return [...keys].map((key) => ({ kind: 'delete', key }));
 }
@@ -107,5 +115,7 @@ export function keysOf(orderId: string, listing: Listing | undefined): readonly 
   if (listing.kind === 'orphan') return [orphanPrefix() + ageKey(listing.at, orderId)];
   const age = ageKey(listing.createdAt, orderId);
   const keys = [timePrefix() + age, statePrefix(listing.state) + age];
-  return listing.open ? [...keys, openPrefix() + age] : keys;
+  if (listing.open) keys.push(openPrefix() + age);
+  if (listing.parked) keys.push(parkedPrefix() + age);
+  return keys;
 }

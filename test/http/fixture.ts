@@ -1,6 +1,7 @@
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Clock } from '../../store/environment.ts';
 import type { StockLevel } from '../../store/ledger/port.ts';
+import type { DriftReport } from '../../node/ports/drift.ts';
 import type { MemberRecord } from '../../store/membership/port.ts';
 import type { HttpDependencies, HttpOptions } from '../../node/http/dependencies.ts';
 import { createHttpServer } from '../../node/http/server.ts';
@@ -143,11 +144,42 @@ export interface Fixture {
   changeMembers: HttpDependencies['membership']['change'];
   adjustStock: HttpDependencies['adjustments']['adjust'];
   runReconciler: (name: string) => ReturnType<HttpDependencies['reconcilers']['run']>;
+  retryParked: HttpDependencies['reconcilers']['retryParked'];
+  discardParked: HttpDependencies['reconcilers']['discardParked'];
+  reportDrift: HttpDependencies['drift']['report'];
 }
 
 export function memberNamed(id: string): MemberRecord {
   return { id, peerId: '12D3', zone: 'a', address: { host: '::1', port: 9_080 }, voter: true };
 }
+
+export const parkedOrder = { orderId: 'ord_9', code: 'UNKNOWN_SKU', reason: 'UNKNOWN_SKU: TEA', at: 1 };
+
+export const driftReport: DriftReport = {
+  startedAt: 1,
+  finishedAt: 2,
+  comparedFrom: 0,
+  comparedUntil: 1,
+  compared: {
+    orders: 4,
+    inFlight: 1,
+    payments: 3,
+    foreignPayments: 0,
+    booked: 4,
+    products: 2,
+    discarded: 0,
+  },
+  differences: [
+    {
+      code: 'MONEY_KEPT',
+      orderId: 'ord_1',
+      figures: { provider: 'pi_1: captured 5 EUR' },
+      advice: 'Refund it.',
+    },
+  ],
+  unchecked: 0,
+  notes: [],
+};
 
 /** A webhook body is genuine here when its signature is `sha-of-nothing:` and the body's length. */
 export function signatureFor(body: string): string {
@@ -177,6 +209,9 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
       onHand: 10 + adjustment.delta,
       replayed: false,
     }),
+    retryParked: async (orderId) => ({ orderId, delivered: true }),
+    discardParked: async () => undefined,
+    reportDrift: async ({ since = 0 }) => ({ ...driftReport, comparedFrom: since }),
     runReconciler: async (name) => ({
       name,
       startedAt: 1,
@@ -212,11 +247,15 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
             lastRunAt: 1,
             lagSeconds: 0.5,
             pending: 1,
-            parked: [{ orderId: 'ord_9', reason: 'unknown SKU', at: 1 }],
+            parked: [parkedOrder],
           },
         ],
         run: (name) => fixture.runReconciler(name),
+        parked: ({ after }) => (after === undefined ? { parked: [parkedOrder], next: 'x' } : { parked: [] }),
+        retryParked: (orderId) => fixture.retryParked(orderId),
+        discardParked: (orderId, decision) => fixture.discardParked(orderId, decision),
       },
+      drift: { report: (query) => fixture.reportDrift(query) },
       adjustments: { adjust: (adjustment) => fixture.adjustStock(adjustment) },
       payments: {
         verifyWebhook: (body, signature) =>

@@ -167,7 +167,7 @@ const sources = (over: Partial<MetricSources> = {}): MetricSources => ({
         running: false,
         lagSeconds: 1.5,
         pending: 3,
-        parked: [{ orderId: 'o', reason: 'r', at: 1 }],
+        parked: [{ orderId: 'o', code: 'R', reason: 'R: r', at: 1 }],
       },
     ],
   },

@@ -49,6 +49,9 @@ const later: readonly OrderFact[] = [
   { type: 'failed', data: { code: 'card_declined' } },
   { type: 'cancelled', data: {} },
   { type: 'synced', data: { revision: 1 } },
+  { type: 'deliveryRefused', data: { code: 'UNKNOWN_SKU', detail: 'MUG' } },
+  { type: 'deliveryRefused', data: { code: 'ON_HAND_SHORT', detail: 'MUG' } },
+  { type: 'discarded', data: { reason: 'entered by hand', by: 'ada' } },
 ];
 
 let place = 0;

@@ -244,7 +244,10 @@ describe.each(databases)('system of record in $name', ({ start }) => {
 
   it('explains each figure by what there was, what came and went, and what was sold', async () => {
     const sor = await shop(product('A', 10), product('B', 4));
-    await sor.applyOutcomes([outcomeOf('1', { A: 1, B: 1 }), outcomeOf('2', { A: 2 }, { outcome: 'failed' })]);
+    await sor.applyOutcomes([
+      outcomeOf('1', { A: 1, B: 1 }),
+      outcomeOf('2', { A: 2 }, { outcome: 'failed' }),
+    ]);
     await sql(url, `UPDATE inventory SET on_hand = on_hand + 5 WHERE sku = 'A'`);
     await sor.applyOutcomes([outcomeOf('3', { A: 3 })]);
     await sql(url, `DELETE FROM products WHERE sku = 'B'`);

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { OutcomeRecord } from '../../node/ports/system-of-record.ts';
 import { Inbound } from '../../node/reconcilers/inbound.ts';
 import { Outbound } from '../../node/reconcilers/outbound.ts';
 import { createPostgres } from '../../node/reconcilers/postgres.ts';
@@ -20,6 +19,7 @@ import {
   unexplained,
 } from './support/fixtures.ts';
 import type { Database } from './support/fixtures.ts';
+import { PendingList } from './support/pending-list.ts';
 
 const skus = ['A', 'B', 'C'];
 const opening = 40;
@@ -61,7 +61,7 @@ class World {
   readonly #restocked = new Map(skus.map((sku) => [sku, 0]));
   readonly #committed = new Map<string, Readonly<Record<string, number>>>();
   readonly #held = new Map<string, Readonly<Record<string, number>>>();
-  #pending: OutcomeRecord[] = [];
+  readonly #pending = new PendingList(() => Date.now());
   #orders = 0;
 
   private constructor(url: string, random: Random, proxy: CuttingProxy, sor: PostgresSystemOfRecord) {
@@ -106,15 +106,7 @@ class World {
       {
         environment,
         sor,
-        pending: {
-          next: async (limit, except) =>
-            this.#pending.filter(({ order }) => !except.has(order.id)).slice(0, limit),
-          count: () => this.#pending.length,
-          markSynced: async (applied) => {
-            const done = new Set(applied.map(({ orderId }) => orderId));
-            this.#pending = this.#pending.filter(({ order }) => !done.has(order.id));
-          },
-        },
+        pending: this.#pending.port,
         mayContinue: () => true,
         exclusively: (work) => work(),
         onBatch: ({ parked }) => expect(parked).toBe(0),
@@ -200,7 +192,7 @@ class World {
         available: on_hand,
       });
     }
-    expect(this.#pending).toEqual([]);
+    expect(this.#pending.outcomes).toEqual([]);
     expect(this.#ledger.unappliedSales()).toEqual([]);
   }
 
@@ -228,7 +220,7 @@ class World {
       } else {
         await this.#ledger.release({ orderId, createdAt: 0, reason: 'cancelled' });
         this.#held.delete(orderId);
-        this.#pending.push(outcomeOf(orderId, units, { outcome: 'cancelled' }));
+        this.#pending.outcomes.push(outcomeOf(orderId, units, { outcome: 'cancelled' }));
       }
     }
   }
@@ -238,7 +230,7 @@ class World {
     expect(await this.#ledger.commit({ orderId, createdAt: 0 })).toEqual({ kind: 'committed' });
     this.#held.delete(orderId);
     this.#committed.set(orderId, units);
-    this.#pending.push(outcomeOf(orderId, units));
+    this.#pending.outcomes.push(outcomeOf(orderId, units));
   }
 
   async #restock(): Promise<void> {

@@ -9,6 +9,7 @@ import { testEnvironment } from '../support/environment.ts';
 import { seededRandom } from '../support/random.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
 import { outcomeOf } from './support/fixtures.ts';
+import { PendingList } from './support/pending-list.ts';
 
 const timers: readonly TimerFunction[] = [
   { name: 'reconcile-inbound', cron: '*/5 * * * *', singleton: true },
@@ -34,7 +35,7 @@ function world(options: { readonly leading?: boolean; readonly workMs?: number }
   let leading = options.leading ?? true;
   let tellLeadership: (leading: boolean) => void = () => undefined;
   let lastSyncAt = 0;
-  let pending: OutcomeRecord[] = [];
+  const pending = new PendingList(() => clock.now());
   const work = async (call: string): Promise<void> => {
     calls.push(call);
     if (away) throw new SystemOfRecordUnavailable('nobody answers');
@@ -95,14 +96,7 @@ function world(options: { readonly leading?: boolean; readonly workMs?: number }
       environment,
       sor,
       ledger,
-      pending: {
-        next: async (limit, except) => pending.filter(({ order }) => !except.has(order.id)).slice(0, limit),
-        count: () => pending.length,
-        markSynced: async (applied) => {
-          const done = new Set(applied.map(({ orderId }) => orderId));
-          pending = pending.filter(({ order }) => !done.has(order.id));
-        },
-      },
+      pending: pending.port,
       decide: async (name, { scheduledAt }): Promise<readonly Effect[]> => {
         decided.push({ name, scheduledAt });
         return name === 'reconcile-inbound'
@@ -120,9 +114,10 @@ function world(options: { readonly leading?: boolean; readonly workMs?: number }
     batches,
     reconcilers,
     ended: (...ids: string[]) => {
-      pending.push(...ids.map((id) => outcomeOf(id, { A: 1 }, { endedAt: clock.now() })));
+      pending.outcomes.push(...ids.map((id) => outcomeOf(id, { A: 1 }, { endedAt: clock.now() })));
     },
-    pending: () => pending.length,
+    list: pending,
+    pending: () => pending.outcomes.length,
     setAway: (isAway: boolean) => {
       away = isAway;
     },
@@ -268,7 +263,8 @@ describe('delivery', () => {
     await clock.advance(10_000);
     expect(pending()).toBe(1);
     const parkedAt = status('outbound')?.parked[0]?.at;
-    expect(status('outbound')?.parked).toEqual([{ orderId: '2', reason: 'ON_HAND_SHORT: A', at: parkedAt }]);
+    const parked = { orderId: '2', code: 'ON_HAND_SHORT', reason: 'ON_HAND_SHORT: A', at: parkedAt };
+    expect(status('outbound')?.parked).toEqual([parked]);
 
     calls.length = 0;
     await clock.advance(4 * minute);
@@ -282,6 +278,80 @@ describe('delivery', () => {
     expect(report).toMatchObject({ processed: 1, parked: 0, pending: 0 });
     expect(status('outbound')?.parked).toEqual([]);
     await reconcilers.stop();
+  });
+
+  it('knows what is refused from the beginning, on every node, and notes it once for each code', async () => {
+    const { clock, reconcilers, refused, ended, lead, list, status } = world({ leading: false });
+    ended('1', '2');
+    await list.port.markParked('2', { code: 'UNKNOWN_SKU', detail: 'A' });
+    reconcilers.start();
+    expect(status('outbound')?.parked).toMatchObject([{ orderId: '2', code: 'UNKNOWN_SKU' }]);
+    refused.set('2', 'UNKNOWN_SKU: B');
+    lead(true);
+    await clock.advance(20 * minute);
+    expect(list.noted).toBe(1);
+    refused.set('2', 'ON_HAND_SHORT: B');
+    await clock.advance(6 * minute);
+    expect(list.noted).toBe(2);
+    lead(false);
+    expect(status('outbound')?.parked).toMatchObject([{ reason: 'ON_HAND_SHORT: B' }]);
+    await reconcilers.stop();
+  });
+
+  it('retries one that is refused on demand, where the ledger is led, and says how it went', async () => {
+    const { clock, reconcilers, refused, ended, lead, status, setAway } = world();
+    refused.set('2', 'ON_HAND_SHORT: A');
+    ended('2');
+    reconcilers.start();
+    await clock.advance(10_000);
+    const retry = () => clock.resolve(reconcilers.retryParked('2'), { withinMs: 1_000 });
+    expect(await retry()).toEqual({ orderId: '2', delivered: false, reason: 'ON_HAND_SHORT: A' });
+    await expect(reconcilers.retryParked('3')).rejects.toMatchObject({ code: 'NOT_PARKED' });
+    setAway(true);
+    await expect(retry()).rejects.toMatchObject({ code: 'SYSTEM_OF_RECORD_UNAVAILABLE' });
+    setAway(false);
+    lead(false);
+    await expect(retry()).rejects.toMatchObject({ code: 'NOT_LEADER' });
+    lead(true);
+    refused.clear();
+    expect(await retry()).toEqual({ orderId: '2', delivered: true });
+    expect(status('outbound')?.parked).toEqual([]);
+    await reconcilers.stop();
+  });
+
+  it('delivers what was discarded no more', async () => {
+    const { clock, reconcilers, refused, ended, lead, calls, pending } = world();
+    refused.set('2', 'ORDER_ID_TAKEN: 2');
+    ended('2');
+    reconcilers.start();
+    await clock.advance(10_000);
+    lead(false);
+    const decision = { reason: 'entered by hand', by: 'ada' };
+    await reconcilers.discardParked('2', decision);
+    await expect(reconcilers.discardParked('2', decision)).rejects.toMatchObject({ code: 'NOT_PARKED' });
+    lead(true);
+    calls.length = 0;
+    await clock.advance(20 * minute);
+    expect(calls).not.toContain('apply');
+    expect(pending()).toBe(0);
+    await reconcilers.stop();
+  });
+
+  it('lists what is refused page by page, newest first', async () => {
+    const { clock, reconcilers, ended, list } = world({ leading: false });
+    for (const id of ['a', 'b', 'c', 'd', 'e']) {
+      ended(id);
+      await list.port.markParked(id, { code: 'UNKNOWN_SKU', detail: id });
+      if (id !== 'b') await clock.advance(1_000);
+    }
+    const seen: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = reconcilers.parked({ limit: 2, ...(after === undefined ? {} : { after }) });
+      seen.push(...page.parked.map(({ orderId }) => orderId));
+      after = page.next;
+    } while (after !== undefined);
+    expect(seen).toEqual(['e', 'd', 'b', 'c', 'a']);
   });
 
   it('stops between two batches when it is told to, or leads no more', async () => {

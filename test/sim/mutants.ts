@@ -234,7 +234,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'report every sale as counted',
     file: 'node/reconcilers/inbound.ts',
-    find: 'applied: snapshot.applied.filter((orderId) => unapplied.has(orderId)),',
+    find: 'applied: [...contained].filter((orderId) => unapplied.has(orderId)),',
     replace: 'applied: [...unapplied],',
     why: 'Units leave `sold` that the figure still contains, and are sold again (R7).',
     caughtBy: ['oversold', 'system of record', 'liveness'],

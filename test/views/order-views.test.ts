@@ -193,4 +193,45 @@ describe('the views of orders', () => {
       'synced',
     ]);
   });
+
+  it('know after a restart what the system of record refuses, until it has it or somebody gave it up', async () => {
+    const { views, journal, disk } = await world();
+    const refuse = (name: string, code: string, at: number): string => {
+      const [entry] = journal.keep('n1', registered(name, 1));
+      const registration = eventId(entry!);
+      journal.keep('n1', fact(name, 2, registration, { type: 'fulfilled', data: {} }));
+      const refusal = { type: 'deliveryRefused', data: { code, detail: 'MUG' } } as const;
+      journal.keep('n2', fact(name, at, registration, refusal));
+      return registration;
+    };
+    refuse('a', 'UNKNOWN_SKU', 3);
+    const [taken, given] = [refuse('b', 'ON_HAND_SHORT', 4), refuse('c', 'ON_HAND_SHORT', 5)];
+    for (const name of ['d', 'e', 'f', 'g']) journal.keep('n1', registered(name, 6));
+    await settle();
+    await views.flush();
+    const parked = (of: typeof views) => [...of.parked()].map(([id, { code, at }]) => [id, code, at]);
+    const all = [
+      [orderId('a'), 'UNKNOWN_SKU', 3],
+      [orderId('b'), 'ON_HAND_SHORT', 4],
+      [orderId('c'), 'ON_HAND_SHORT', 5],
+    ].toSorted();
+    expect(parked(views).toSorted()).toEqual(all);
+    const again = await world(disk, journal);
+    expect(parked(again.views).toSorted()).toEqual(all);
+    expect(await again.views.pendingOne(orderId('b'))).toMatchObject({ outcome: 'fulfilled', revision: 1 });
+
+    journal.keep('n2', fact('b', 7, taken, { type: 'synced', data: { revision: 1 } }));
+    journal.keep('n2', fact('c', 7, given, { type: 'discarded', data: { reason: 'by hand', by: 'ada' } }));
+    await settle();
+    await again.views.flush();
+    const last = await world(disk, journal);
+    for (const now of [again.views, last.views]) {
+      expect(parked(now)).toEqual([[orderId('a'), 'UNKNOWN_SKU', 3]]);
+      expect(await now.discarded()).toEqual([orderId('c')]);
+      expect((await now.pending(10, new Set())).map(({ order }) => order.id)).toEqual([orderId('a')]);
+      expect(await now.pendingOne(orderId('c'))).toBeUndefined();
+      // It holds the horizon no more.
+      expect((await now.oldestUnclosed())?.orderId).not.toBe(orderId('c'));
+    }
+  });
 });
