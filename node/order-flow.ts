@@ -20,7 +20,7 @@ import { OrderViews, type ViewsObserver } from './views/order-views.ts';
 import { Driver } from './workflow/driver.ts';
 import { OrderLog } from './workflow/order-log.ts';
 import { createOrderService, type DrainableOrderService } from './workflow/order-service.ts';
-import { PAYMENT_POLICY, type PaymentPolicy } from './workflow/payment-steps.ts';
+import { PAYMENT_POLICY, type PaymentPolicy } from './workflow/payment-policy.ts';
 import type { WorkflowObserver } from './workflow/ports.ts';
 import { Supervisor } from './workflow/supervisor.ts';
 

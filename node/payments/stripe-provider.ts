@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import Stripe from 'stripe';
 
 import type { Environment } from '../../store/environment.ts';
-import type { PaymentAnswer, PaymentMessage, PaymentProvider, PaymentRequest } from '../ports/payments.ts';
+import type { PaymentAnswer, PaymentProvider, PaymentRequest } from '../ports/payments.ts';
 import type { ProviderBook } from '../ports/books.ts';
 import { Admission } from './admission.ts';
 import { Breaker } from './breaker.ts';
@@ -14,6 +14,7 @@ import { createStripeBook } from './stripe-book.ts';
 import { StripeHttpClient } from './stripe-http-client.ts';
 import { StripeLine } from './stripe-line.ts';
 import type { Called } from './stripe-line.ts';
+import { createWebhookCheck } from './stripe-webhooks.ts';
 
 /**
  * Payments by Stripe, through its own client. Owns the way there: keys, budget, queue, circuit, deadlines. Does
@@ -77,7 +78,6 @@ const breakerDefaults: BreakerOptions = {
   openMs: 1_000,
   openMsMax: 30_000,
 };
-const webhookToleranceSeconds = 300;
 const closeTimeoutMs = 2_000;
 const withRefunds = { expand: ['latest_charge.refunds'] };
 
@@ -265,22 +265,10 @@ export function createStripeProvider(
     lookUpRefund: (payment) => observed('lookUpRefund', () => lookUpRefund(payment)),
     find: (request) => observed('find', () => find(request)),
 
-    verifyWebhook(rawBody, signature) {
-      if (webhookSecret === undefined) return undefined;
-      try {
-        const event = Stripe.webhooks.constructEvent(
-          rawBody,
-          signature,
-          webhookSecret,
-          webhookToleranceSeconds,
-          undefined,
-          clock.now(),
-        );
-        return messageOf(event);
-      } catch {
-        return undefined;
-      }
-    },
+    verifyWebhook: createWebhookCheck(
+      { ...(webhookSecret === undefined ? {} : { secret: webhookSecret }) },
+      { clock },
+    ),
 
     book: createStripeBook({
       clock,
@@ -335,24 +323,4 @@ function unlessCaptured(answer: PaymentAnswer): PaymentAnswer {
 
 function changed(): PaymentAnswer {
   return { kind: 'unknown', reason: 'PAYMENT_CHANGED', retryAfterMs: 100 };
-}
-
-/** Events about a payment, its charge or a refund of it; the last two name the payment they belong to. */
-function messageOf({ id: eventId, type, data }: Stripe.Event): PaymentMessage {
-  const subject = data.object as {
-    readonly object?: string;
-    readonly id?: string;
-    readonly payment_intent?: unknown;
-    readonly metadata?: Readonly<Record<string, unknown>> | null;
-  };
-  const orderId = subject.metadata?.['order_id'];
-  const attempt = Number(subject.metadata?.['attempt']);
-  const intent = subject.object === 'payment_intent' ? subject.id : subject.payment_intent;
-  return {
-    eventId,
-    type,
-    ...(typeof orderId === 'string' ? { orderId } : {}),
-    ...(typeof intent === 'string' ? { intent } : {}),
-    ...(Number.isSafeInteger(attempt) && attempt > 0 ? { attempt } : {}),
-  };
 }

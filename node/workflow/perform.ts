@@ -4,10 +4,10 @@ import type { FoldedOrder } from '../orders/fold.ts';
 import type { Order } from '../orders/order.ts';
 import { illegal, type OrderEffect } from '../orders/transitions.ts';
 import type { PaymentAnswer } from '../ports/payments.ts';
+import { notYet } from './payment-facts.ts';
 import {
   askForPayment,
   giveBack,
-  notYet,
   requestOf,
   withdrawPayment,
   type PaymentStepDependencies,

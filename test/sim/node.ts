@@ -4,7 +4,7 @@ import { Lifecycle } from '../../node/lifecycle.ts';
 import { startOrderFlow, type OrderFlow } from '../../node/order-flow.ts';
 import type { FunctionHost } from '../../node/ports/functions.ts';
 import { honestFunctions } from '../support/honest-functions.ts';
-import type { PaymentPolicy } from '../../node/workflow/payment-steps.ts';
+import type { PaymentPolicy } from '../../node/workflow/payment-policy.ts';
 import type { Payments } from '../../node/ports/payments.ts';
 import type { Plan } from './plan.ts';
 import type { DiskObserver } from './world/disk.ts';

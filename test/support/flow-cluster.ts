@@ -6,7 +6,7 @@ import { OrderViews } from '../../node/views/order-views.ts';
 import { Driver } from '../../node/workflow/driver.ts';
 import { OrderLog } from '../../node/workflow/order-log.ts';
 import { createOrderService } from '../../node/workflow/order-service.ts';
-import { PAYMENT_POLICY } from '../../node/workflow/payment-steps.ts';
+import { PAYMENT_POLICY } from '../../node/workflow/payment-policy.ts';
 import type { WorkflowObserver } from '../../node/workflow/ports.ts';
 import { Supervisor } from '../../node/workflow/supervisor.ts';
 import { createCommitter } from '../../store/disk/group-commit.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { OrderFact, RecordedEvent } from '../../node/orders/events.ts';
 import { foldOrder, type FoldedOrder } from '../../node/orders/fold.ts';
 import type { OrderEffect } from '../../node/orders/transitions.ts';
-import { PAYMENT_POLICY } from '../../node/workflow/payment-steps.ts';
+import { PAYMENT_POLICY } from '../../node/workflow/payment-policy.ts';
 import { perform } from '../../node/workflow/perform.ts';
 import { honestEffect } from '../support/honest-functions.ts';
 import { paymentDouble } from '../support/payment-double.ts';
