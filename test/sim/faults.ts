@@ -24,7 +24,7 @@ export interface FaultsDependencies {
   readonly network: SimNetwork;
   readonly bank: Bank;
   readonly shop: ShopDatabase;
-  readonly workload: Pick<Workload, 'contest'>;
+  readonly workload: Pick<Workload, 'contest' | 'cancelAt'>;
   readonly struck: (kind: StruckFault) => void;
   /** What a program left on its disk has changed under it. */
   readonly onDiskChanged: (id: NodeId) => void;
@@ -66,6 +66,7 @@ export class Faults {
     network.heal();
     network.pace = { ...network.pace, loss: 0, lateness: 0, refusal: 0, damage: 0 };
     bank.isDown = false;
+    bank.unheard.clear();
     shop.isDown = false;
     bank.pace = { ...bank.pace, questionLost: 0, answerLost: 0, late: 0 };
     shop.pace = { ...shop.pace, questionLost: 0, answerLost: 0, crash: 0 };
@@ -157,6 +158,8 @@ export class Faults {
         return this.#handOver();
       case 'absence':
         return this.#sendAway();
+      case 'seclusion':
+        return this.#seclude();
     }
   }
 
@@ -241,6 +244,33 @@ export class Faults {
         this.#healLater();
       }
       node.boot();
+    });
+    return node.id;
+  }
+
+  /**
+   * One that has orders open hears nobody, for so long that they are forgotten; then its clients cancel them, and it
+   * hears the payment provider first, and the others a moment later.
+   */
+  #seclude(): string | undefined {
+    const { scheduler, random, network, nodes, bank, workload } = this.#dependencies;
+    const node = this.#any((one) => one.isAwake && (one.life?.flow?.views.open().size ?? 0) > 0);
+    if (node === undefined || this.#isOneAway || !network.isWhole) return undefined;
+    this.#isOneAway = true;
+    this.#separate(
+      [node.id],
+      [...nodes.keys()].filter((id) => id !== node.id),
+      { swallows: random() < 0.5 },
+    );
+    bank.unheard.add(node.id);
+    const forMs = this.#plan.retainForMs * (1.6 + random()) + 2_500;
+    scheduler.after(forMs, () => {
+      bank.unheard.delete(node.id);
+      for (const orderId of node.life?.flow?.views.open() ?? []) workload.cancelAt(node.id, orderId);
+    });
+    scheduler.after(forMs + integerBetween(random, 50, 1_000), () => {
+      this.#isOneAway = false;
+      network.heal();
     });
     return node.id;
   }

@@ -30,7 +30,10 @@ export const faultKinds = [
   'absence',
 ] as const;
 
-export type FaultKind = (typeof faultKinds)[number];
+/** Dealt by a deck only. */
+type DealtFault = 'seclusion';
+
+export type FaultKind = (typeof faultKinds)[number] | DealtFault;
 
 /** Those that are there all the time, by how things behave; named when they strike. */
 export const ambientFaults = [
@@ -58,7 +61,7 @@ export type StruckFault = FaultKind | (typeof ambientFaults)[number];
 export type Mode = 'safety' | 'liveness';
 
 /** Worlds that have more of one trouble than chance gives them, to show what only that trouble shows. */
-export const decks = ['elections', 'clocks', 'forgetting', 'snapshots'] as const;
+export const decks = ['elections', 'clocks', 'forgetting', 'snapshots', 'seclusions'] as const;
 
 export type Deck = (typeof decks)[number];
 
@@ -224,6 +227,19 @@ function weighted(deck: Deck, plan: Plan, random: Random): Plan {
         network: { ...plan.network, damage: random() },
         clockSkewMs: 10_000,
       };
+    case 'seclusions': {
+      const keeping = forgetful(plan, random);
+      return {
+        ...keeping,
+        retainForMs: 3_000,
+        kinds: ['seclusion'],
+        faultEveryMs: 400,
+        troubleMs: 25_000,
+        buyers: 30,
+        clockOffMsMax: 150,
+        clockSkewMs: Math.min(keeping.clockSkewMs, 150),
+      };
+    }
   }
 }
 

@@ -86,6 +86,14 @@ export class Workload {
     };
   }
 
+  /** Somebody cancels an order at a node that has it. */
+  cancelAt(id: NodeId, orderId: string): void {
+    this.#shopping += 1;
+    void this.#cancel(orderId, id).finally(() => {
+      this.#shopping -= 1;
+    });
+  }
+
   async #shop(key: string): Promise<void> {
     const { random } = this.#dependencies;
     const order = this.#anyOrder(key);
@@ -93,8 +101,10 @@ export class Workload {
     if (random() < 0.15) void this.#place(this.#anyNode(), order);
     if (!(await this.#placeStubbornly(order))) return;
     const chance = random();
-    if (chance < 0.2) await this.#cancel(orderIdOf(key));
-    else if (chance < 0.35) await this.#place(this.#anyNode(), order);
+    if (chance < 0.2) {
+      await this.#pause(300);
+      await this.#cancel(orderIdOf(key), this.#anyNode());
+    } else if (chance < 0.35) await this.#place(this.#anyNode(), order);
     await this.#pause(2_000);
     await this.#look(orderIdOf(key));
   }
@@ -141,10 +151,8 @@ export class Workload {
     return retainForMs === 0 || now - first < retainForMs / 2;
   }
 
-  async #cancel(orderId: string): Promise<void> {
+  async #cancel(orderId: string, id: NodeId): Promise<void> {
     const { orders, trace } = this.#dependencies;
-    await this.#pause(300);
-    const id = this.#anyNode();
     const answer = await this.#ask(id, 'cancel', ({ orders: service }) => service.cancel(orderId));
     if (answer === undefined) return;
     trace.add('clients', 'cancel', `${orderId} at ${id}: ${answer.ok ? 'accepted' : answer.refusal.code}`);

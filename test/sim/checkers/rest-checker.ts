@@ -71,6 +71,7 @@ export class RestChecker {
     for (const { id, life } of nodes.values()) {
       if (life?.store === undefined || life.flow === undefined) throw new Error(`${id} has ended`);
       await this.#checkOrders(id, life.flow);
+      await this.#checkViews(id, life.store, life.flow);
       contents.push({ id, content: await contentOf(life.store) });
     }
     const [first, ...others] = contents;
@@ -157,6 +158,14 @@ export class RestChecker {
           `the cancellation of ${orderId} was accepted, and it is ${order.outcome ?? 'open'}`,
         );
       }
+    }
+  }
+
+  /** What the journal holds, given up or not, is folded in: nobody waits for an entry that will never come. */
+  async #checkViews(id: NodeId, { journal }: AssembledStore, { views }: OrderFlow): Promise<void> {
+    for (const [origin, sequence] of Object.entries(journal.vector())) {
+      if (await views.hasTakenIn({ origin, sequence })) continue;
+      this.#report('convergence', `the views of ${id} have not taken in ${origin}:${sequence}`);
     }
   }
 

@@ -32,6 +32,8 @@ const patienceMs = 800;
 export class Bank {
   pace: BankPace;
   isDown = false;
+  /** Programs that it does not hear. */
+  readonly unheard = new Set<string>();
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #onFault: (kind: BankFault) => void;
@@ -104,7 +106,7 @@ export class Bank {
     return new Promise((resolve) => {
       if (process.isDead) return;
       const { clock } = process;
-      if (this.isDown) {
+      if (this.isDown || this.unheard.has(process.id)) {
         this.#onFault('paymentDown');
         clock.after(5, () => {
           resolve({ kind: 'postponed', reason: 'no connection', retryAfterMs: 100 });
