@@ -68,6 +68,15 @@ const PACE: Readonly<Record<Pace, { readonly baseMs: number; readonly capMs: num
 /** With these the provider has not said anything. */
 const PROVIDER_SILENT: ReadonlySet<string> = new Set(['PAYMENT_UNKNOWN', 'PAYMENT_POSTPONED']);
 
+/** With these it is not the cluster's turn, nor the provider's to answer. */
+const SOMEBODY_ELSE: ReadonlySet<string> = new Set([
+  'PAYMENT_ACTION_REQUIRED',
+  'PAYMENT_PROCESSING',
+  'PAYMENT_SPENT',
+  'REFUND_PENDING',
+  'REFUND_FAILED',
+]);
+
 /** A running loop; `again` is set when something happened while it was busy. */
 interface Loop {
   wake: () => void;
@@ -84,6 +93,8 @@ export class Driver {
   readonly #active = new Map<string, Loop>();
   /** Orders that wait because the payment provider gave no answer. */
   readonly #unanswered = new Set<string>();
+  /** Orders that wait for somebody else: their customer, a bank. They may for hours, and need nothing but a timer. */
+  readonly #patient = new Set<string>();
   readonly #idle = new Set<() => void>();
   #stopping = false;
 
@@ -95,6 +106,11 @@ export class Driver {
   /** Orders being driven now. */
   get active(): number {
     return this.#active.size;
+  }
+
+  /** Of these, orders that wait for somebody else than this cluster and the provider's answer. */
+  get patient(): number {
+    return this.#patient.size;
   }
 
   /** Of these, orders that wait because the payment provider does not answer. */
@@ -119,8 +135,8 @@ export class Driver {
       })
       .finally(() => {
         this.#active.delete(orderId);
-        this.#unanswered.delete(orderId);
-        if (this.#active.size === 0) for (const resolve of this.#idle) resolve();
+        this.#note(orderId, '');
+        this.#restIfDone();
       });
   }
 
@@ -135,10 +151,12 @@ export class Driver {
     if (order.cancelRequested || money.messages.size > loop.messages) this.drive(orderId);
   }
 
-  /** Starts nothing new; resolves when every loop has come to rest or `timeoutMs` is over. */
+  /**
+   * Starts nothing new; resolves when every loop has come to rest, waits for somebody else, or `timeoutMs` is over.
+   */
   async drain(timeoutMs: number): Promise<void> {
     const { clock } = this.#dependencies.environment;
-    if (this.#active.size > 0) {
+    if (this.#active.size > this.#patient.size) {
       await new Promise<void>((resolve) => {
         const cancel = clock.after(timeoutMs, resolve);
         this.#idle.add(() => {
@@ -156,8 +174,7 @@ export class Driver {
     for (let failures = 0; !this.#stopping;) {
       loop.again = false;
       const result = await this.#step(orderId, loop);
-      if (result.kind === 'retry' && PROVIDER_SILENT.has(result.code)) this.#unanswered.add(orderId);
-      else this.#unanswered.delete(orderId);
+      this.#note(orderId, result.kind === 'retry' ? result.code : '');
       if (result.kind === 'done') return;
       if (result.kind === 'moved') {
         failures = 0;
@@ -170,6 +187,21 @@ export class Driver {
       environment.log.debug({ orderId, code: result.code, detail: result.detail, delayMs }, 'order waits');
       if (!loop.again) await this.#sleep(loop, delayMs);
     }
+  }
+
+  /** What it waits for now, by its code. */
+  #note(orderId: string, code: string): void {
+    if (PROVIDER_SILENT.has(code)) this.#unanswered.add(orderId);
+    else this.#unanswered.delete(orderId);
+    if (!SOMEBODY_ELSE.has(code)) this.#patient.delete(orderId);
+    else if (!this.#patient.has(orderId)) {
+      this.#patient.add(orderId);
+      this.#restIfDone();
+    }
+  }
+
+  #restIfDone(): void {
+    if (this.#active.size === this.#patient.size) for (const resolve of this.#idle) resolve();
   }
 
   async #step(orderId: string, loop: Loop): Promise<StepResult> {

@@ -70,6 +70,8 @@ export interface DrainableOrderService extends OrderService {
 type Placed = Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>;
 type Registered = Answer<{ readonly folded: FoldedOrder; readonly replayed: boolean }>;
 
+/** So many times as many orders may be open while most of them wait for their customers or their banks. */
+const PATIENT_ORDERS_RATIO = 10;
 const CONFIRMATION_TIMEOUT_MS = 3_000;
 const CANCELLATION_TIMEOUT_MS = 5_000;
 /** How long an order may be on its way from the node that accepted it. */
@@ -201,7 +203,10 @@ export function createOrderService(
     if (dependencies.storage?.isLow === true) {
       return unavailable('DISK_FULL', 'this node runs out of disk; another one may take the order', 10);
     }
-    if (driver.active + placing.size > options.openOrdersMax) {
+    const busy = driver.active - driver.patient;
+    // Those that wait for somebody else take no more than their place in memory.
+    const isFull = driver.active > options.openOrdersMax * PATIENT_ORDERS_RATIO;
+    if (busy + placing.size > options.openOrdersMax || isFull) {
       return unavailable(
         'OVERLOADED',
         `${driver.active} orders are in progress here, the limit is ${options.openOrdersMax}`,

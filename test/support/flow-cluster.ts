@@ -33,6 +33,7 @@ export interface FlowNode {
   readonly journal: OpenJournal;
   readonly views: OrderViews;
   readonly service: ReturnType<typeof createOrderService>;
+  readonly driver: Driver;
   /** Only in a cluster that lets orders go. */
   readonly retention: Retention | undefined;
 }
@@ -152,7 +153,7 @@ export class FlowCluster {
     );
     supervisor.start();
     if (retention !== undefined) this.#deliver(clock, views, log);
-    this.nodes.set(id, { id, clock, environment, journal, views, service, retention });
+    this.nodes.set(id, { id, clock, environment, journal, views, service, driver, retention });
   }
 
   /** `kill -9`, or with `power` also whatever its disk had not synced. */

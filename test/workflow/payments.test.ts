@@ -142,6 +142,14 @@ describe('a payment that waits for its customer', () => {
     expect(shop.genuine.timesTaken(id)).toBe(1);
   });
 
+  it('keeps no node from stopping, and takes no place from orders that have work to do', async () => {
+    const shop = await waitingShop();
+    await shop.world.clock.advance(1_000);
+    const { driver } = shop.world.node('n1');
+    expect([driver.active, driver.patient]).toEqual([1, 1]);
+    await shop.world.clock.resolve(driver.drain(8_000), { withinMs: 10 });
+  });
+
   it('is cancelled when its time is over, and the order fails', async () => {
     const shop = await waitingShop();
     shop.answer('cancel', async () => ({ kind: 'voided', intent }));
