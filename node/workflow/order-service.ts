@@ -203,10 +203,9 @@ export function createOrderService(
     if (dependencies.storage?.isLow === true) {
       return unavailable('DISK_FULL', 'this node runs out of disk; another one may take the order', 10);
     }
-    const busy = driver.active - driver.patient;
     // Those that wait for somebody else take no more than their place in memory.
-    const isFull = driver.active > options.openOrdersMax * PATIENT_ORDERS_RATIO;
-    if (busy + placing.size > options.openOrdersMax || isFull) {
+    const busy = driver.active - driver.patient + driver.patient / PATIENT_ORDERS_RATIO;
+    if (busy + placing.size > options.openOrdersMax) {
       return unavailable(
         'OVERLOADED',
         `${driver.active} orders are in progress here, the limit is ${options.openOrdersMax}`,
