@@ -93,6 +93,7 @@ export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> 
         lagSeconds: 1.5,
         pending: 3,
         parked: [parkedOrder],
+        rejected: [],
       },
     ],
   },

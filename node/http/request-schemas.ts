@@ -1,3 +1,5 @@
+import { SKU_LENGTH_MAX, SKU_PATTERN } from '../orders/sku.ts';
+
 /**
  * JSON Schemas of what comes in. They are enforced as they are documented: nothing is coerced, filled in or
  * silently removed, and everything has a bound.
@@ -17,8 +19,8 @@ export const currency = { type: 'string', pattern: '^[A-Z]{3}$', description: 'I
 
 export const sku = {
   type: 'string',
-  maxLength: 64,
-  pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]*$',
+  maxLength: SKU_LENGTH_MAX,
+  pattern: SKU_PATTERN,
   description: 'Letters, digits, and . _ : - after the first character.',
 } as const;
 

@@ -319,7 +319,7 @@ const reconcilerStatus = {
       items: {
         type: 'object',
         additionalProperties: false,
-        required: ['name', 'running', 'lagSeconds', 'pending', 'parked'],
+        required: ['name', 'running', 'lagSeconds', 'pending', 'parked', 'rejected'],
         properties: {
           name: { type: 'string' },
           running: { type: 'boolean' },
@@ -331,6 +331,16 @@ const reconcilerStatus = {
           parked: {
             type: 'array',
             items: parkedOrder,
+          },
+          rejected: {
+            type: 'array',
+            description: 'Rows of the catalogue that were left out: their products do not sell.',
+            items: {
+              type: 'object',
+              additionalProperties: false,
+              required: ['sku', 'reason'],
+              properties: { sku: { type: 'string' }, reason: { type: 'string' } },
+            },
           },
         },
       },

@@ -313,6 +313,12 @@ export const RECONCILERS = {
     'Orders that the system of record refused and somebody must look at; at most 100 are counted.',
     ['reconciler'],
   ),
+  rejected: define(
+    'freehold_reconciler_rejected_items',
+    'items',
+    'Rows of the catalogue that the last read left out; at most 100 are counted.',
+    ['reconciler'],
+  ),
 } as const;
 
 export const NODE = {

@@ -24,6 +24,10 @@ export function reconcilerMetrics(instruments: Instruments, sources: CurrentSour
     RECONCILERS.parked,
     perReconciler(({ parked }) => parked.length),
   );
+  instruments.gauges(
+    RECONCILERS.rejected,
+    perReconciler(({ rejected }) => rejected.length),
+  );
   return {
     ran(run: { readonly name: string; readonly seconds: number; readonly processed: number }): void {
       runs.inc({ reconciler: run.name, result: 'ok' });

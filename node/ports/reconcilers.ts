@@ -15,6 +15,15 @@ export interface ReconcilerStatus {
   readonly pending: number;
   /** What the system of record refused, newest first, at most 100: tried again by the next manual run. */
   readonly parked: readonly ParkedOrder[];
+  /** Rows of the catalogue that the last run on this node left out, at most 100; empty for `outbound`. */
+  readonly rejected: readonly RejectedRow[];
+}
+
+/** A row of the catalogue that nothing can be sold by. */
+export interface RejectedRow {
+  readonly sku: string;
+  /** Begins with a stable code, such as `SKU_TOO_LONG`. */
+  readonly reason: string;
 }
 
 /** An outcome that the system of record refuses. Known on every node. */

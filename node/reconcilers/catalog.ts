@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { CsvError, parse } from 'csv-parse/sync';
 import type { Info } from 'csv-parse/sync';
+import { SKU_LENGTH_MAX, SKU_PATTERN } from '../orders/sku.ts';
 
 /**
  * Reads a catalogue from a CSV file, for a system of record that has none yet. All mistakes are told at once,
@@ -58,7 +59,6 @@ const optionalMax: Readonly<Record<OptionalColumn, number>> = {
   hold_seconds: 7 * 24 * 3_600,
   max_per_order: integerMax,
 };
-const skuLengthMax = 128;
 const nameLengthMax = 512;
 
 /** The products of a file. Rejects with CatalogError, or with the file system's error. */
@@ -126,8 +126,9 @@ function checkHeading(heading: readonly string[], file: string): string[] {
 
 function* findMistakes(fields: Fields): Generator<readonly [Column, string]> {
   const { sku, name, currency } = fields;
-  if (sku === '' || sku.length > skuLengthMax) yield ['sku', `must have 1 to ${skuLengthMax} characters`];
-  if (/[\u0000-\u001f\u007f]/.test(sku)) yield ['sku', 'must not hold control characters'];
+  if (sku === '' || sku.length > SKU_LENGTH_MAX) yield ['sku', `must have 1 to ${SKU_LENGTH_MAX} characters`];
+  else if (!new RegExp(SKU_PATTERN).test(sku))
+    yield ['sku', 'must be letters, digits and . _ : -, and begin with no sign'];
   if (name === '' || name.length > nameLengthMax)
     yield ['name', `must have 1 to ${nameLengthMax} characters`];
   if (!/^[A-Z]{3}$/.test(currency)) yield ['currency', `"${currency}" is not an ISO 4217 code such as EUR`];

@@ -1,7 +1,9 @@
 import type { Environment } from '../../store/environment.ts';
 import type { Ledger, ProductRow } from '../../store/ledger/port.ts';
+import type { RejectedRow } from '../ports/reconcilers.ts';
 import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
 import type { SystemOfRecord } from '../ports/system-of-record.ts';
+import { whyUnsellable } from './unsellable.ts';
 
 /**
  * Carries catalogue and inventory from the system of record into the ledger. Owns the memory of what was last
@@ -17,6 +19,8 @@ export interface InboundResult {
   /** Products read. */
   readonly processed: number;
   readonly shortfalls: readonly Shortfall[];
+  /** Rows that were left out. */
+  readonly rejected: readonly RejectedRow[];
 }
 
 export interface InboundDependencies {
@@ -47,11 +51,11 @@ export class Inbound {
     // R17. Asked before the read: what was taken out before it was discarded is out in the snapshot.
     const settledByHand = (await discarded?.()) ?? [];
     const snapshot = await sor.readInventory(ledger.unappliedSales());
-    const rows = new Map<string, ProductRow>(snapshot.products.map((product) => [product.sku, product]));
+    const { rows, rejected } = this.#sort(snapshot.products);
 
     // From here to `sync` nothing waits: the ledger's copy does not move in between.
     const stocks = ledger.stocks();
-    if (rows.size === 0 && stocks.length > 0) {
+    if (snapshot.products.length === 0 && stocks.length > 0) {
       // More likely the wrong database, or one being loaded, than a shop that stopped selling everything.
       throw new SystemOfRecordUnavailable(`the catalogue is empty, but ${stocks.length} products were known`);
     }
@@ -59,13 +63,35 @@ export class Inbound {
     const contained = new Set([...snapshot.applied, ...settledByHand]);
     const { applied: taken } = await ledger.sync({
       takenAt: snapshot.takenAt,
-      products: this.#rowsToSend(snapshot.products, stocks),
+      products: this.#rowsToSend([...rows.values()], stocks),
       removed: stocks.filter(({ sku }) => !rows.has(sku)).map(({ sku }) => sku),
       applied: [...contained].filter((orderId) => unapplied.has(orderId)),
     });
     if (taken) this.#baseline = { takenAt: snapshot.takenAt, rows };
     else environment.log.info({ takenAt: snapshot.takenAt }, 'a later read of the inventory came first');
-    return { processed: rows.size, shortfalls: this.#reportShortfalls() };
+    return { processed: rows.size, shortfalls: this.#reportShortfalls(), rejected };
+  }
+
+  /** R19. A row that cannot be sold by counts as one that is not there: its product stops selling. */
+  #sort(products: readonly ProductRow[]): {
+    readonly rows: ReadonlyMap<string, ProductRow>;
+    readonly rejected: readonly RejectedRow[];
+  } {
+    const rows = new Map<string, ProductRow>();
+    const rejected: RejectedRow[] = [];
+    for (const row of products) {
+      const reason = whyUnsellable(row, rows);
+      if (reason === undefined) rows.set(row.sku, row);
+      else rejected.push({ sku: row.sku, reason });
+    }
+    if (rejected.length > 0) {
+      const shown = rejected.slice(0, 20);
+      this.#dependencies.environment.log.error(
+        { rows: rejected.length, shown },
+        'rows of the catalogue were left out: their products do not sell',
+      );
+    }
+    return { rows, rejected };
   }
 
   /**

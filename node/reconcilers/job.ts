@@ -80,7 +80,7 @@ export class Job {
     return this.#lastSuccessAt;
   }
 
-  describe(): Omit<ReconcilerStatus, 'lagSeconds' | 'pending' | 'parked'> {
+  describe(): Omit<ReconcilerStatus, 'lagSeconds' | 'pending' | 'parked' | 'rejected'> {
     return {
       name: this.name,
       running: this.#running !== undefined,

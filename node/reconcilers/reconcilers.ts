@@ -3,7 +3,13 @@ import type { Ledger } from '../../store/ledger/port.ts';
 import type { Effect, TimerInput } from '../orders/effects.ts';
 import type { TimerFunction } from '../ports/functions.ts';
 import { ReconcilerError } from '../ports/reconcilers.ts';
-import type { ReconcilerReport, ReconcilerStatus, Reconcilers, RetriedOrder } from '../ports/reconcilers.ts';
+import type {
+  ReconcilerReport,
+  ReconcilerStatus,
+  Reconcilers,
+  RejectedRow,
+  RetriedOrder,
+} from '../ports/reconcilers.ts';
 import type { SystemOfRecord } from '../ports/system-of-record.ts';
 import { Inbound } from './inbound.ts';
 import type { InboundResult } from './inbound.ts';
@@ -76,7 +82,7 @@ export interface RunningReconcilers extends Reconcilers {
   stop(): Promise<void>;
 }
 
-const parkedShown = 100;
+const shownMax = 100;
 
 export function createReconcilers(
   options: ReconcilersOptions,
@@ -93,6 +99,7 @@ class LedReconcilers implements RunningReconcilers {
   readonly #jobs: { readonly inbound: Job; readonly outbound: Job };
   readonly #deciding = new Map<string, Promise<void>>();
   #batchSize: number;
+  #rejected: readonly RejectedRow[] = [];
   #started = false;
   #leading = false;
   #leadingSince: number | undefined;
@@ -147,7 +154,8 @@ class LedReconcilers implements RunningReconcilers {
       );
     this.#jobs = {
       inbound: job('inbound', async () => {
-        const { processed, shortfalls } = await this.#exclusively(() => this.#inbound.run());
+        const { processed, shortfalls, rejected } = await this.#exclusively(() => this.#inbound.run());
+        this.#rejected = rejected.slice(0, shownMax);
         observer?.shortfalls?.(shortfalls);
         return { processed, parked: 0 };
       }),
@@ -218,14 +226,21 @@ class LedReconcilers implements RunningReconcilers {
 
   status(): readonly ReconcilerStatus[] {
     const { inbound, outbound } = this.#jobs;
-    const { parked } = this.parked({ limit: parkedShown });
+    const { parked } = this.parked({ limit: shownMax });
     return [
-      { ...inbound.describe(), lagSeconds: this.#inboundLagSeconds(), pending: 0, parked: [] },
+      {
+        ...inbound.describe(),
+        lagSeconds: this.#inboundLagSeconds(),
+        pending: 0,
+        parked: [],
+        rejected: this.#rejected,
+      },
       {
         ...outbound.describe(),
         lagSeconds: this.#outboundLagSeconds(),
         pending: this.#dependencies.pending.count(),
         parked,
+        rejected: [],
       },
     ];
   }

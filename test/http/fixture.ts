@@ -248,6 +248,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
             lagSeconds: 0.5,
             pending: 1,
             parked: [parkedOrder],
+            rejected: [],
           },
         ],
         run: (name) => fixture.runReconciler(name),

@@ -57,7 +57,7 @@ describe('a catalogue file', () => {
     ];
     expect(mistakesOf([heading, ...rows].join('\n'))).toEqual([
       '3 sku: A was listed before, on line 2',
-      '4 sku: must have 1 to 128 characters',
+      '4 sku: must have 1 to 64 characters',
       '5 price_minor: "1.5" is not a whole number',
       '5 on_hand: -2 is negative',
       '7 currency: "euro" is not an ISO 4217 code such as EUR',

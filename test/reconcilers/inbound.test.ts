@@ -159,3 +159,34 @@ it('counts a read that was overtaken as done', async () => {
   await here.run(4, { A: 9 });
   expect(ledger.stock('A')?.onHand).toBe(3);
 });
+
+it('leaves out a row that nothing can be sold by, says why, and takes in the others', async () => {
+  const ledger = realLedger();
+  const { run } = node(ledger);
+  await run(1, { A: 5, B: 5 });
+  await sell(ledger, 'o1', 'A', 2);
+  const long = 'L'.repeat(65);
+  const { processed, rejected } = await run(2, { 'A ': 1, [long]: 1, '': 1, B: 7, C: 0.5, D: 3 }, ['o1']);
+  expect(processed).toBe(2);
+  expect(rejected.map(({ sku, reason }) => [sku, reason.split(':')[0]])).toEqual([
+    ['A ', 'INVALID_SKU'],
+    [long, 'SKU_TOO_LONG'],
+    ['', 'INVALID_SKU'],
+    ['C', 'INVALID_ON_HAND'],
+  ]);
+  expect(ledger.stock('B')).toMatchObject({ onHand: 7 });
+  expect(ledger.stock('D')).toMatchObject({ onHand: 3 });
+  expect(ledger.stock('C')).toBeUndefined();
+});
+
+it('stops selling a product whose row went bad, for its figure is not known any more', async () => {
+  const ledger = realLedger();
+  const { run } = node(ledger);
+  await run(1, { A: 5, B: 5 });
+  await sell(ledger, 'o1', 'A', 2);
+  // The sale is applied, and the figure that contains it cannot be read: 5 would be too many.
+  await run(2, { A: Number.NaN, B: 5 }, ['o1']);
+  expect(ledger.stock('A')).toBeUndefined();
+  await run(3, { A: 3, B: 5 });
+  expect(ledger.stock('A')).toMatchObject({ onHand: 3, sold: 0, available: 3 });
+});
