@@ -295,7 +295,7 @@ export const mutants: readonly Mutant[] = [
       '    await pending.markSynced(batch.map(({ order, revision }) => ({ orderId: order.id, revision })));\n    const { applied, parked } = await sor.applyOutcomes(batch);',
     why: 'What the system of record never got is not sent again.',
     caughtBy: ['system of record', 'liveness'],
-    seeds: { from: 74, count: 40, mode: 'liveness' },
+    seeds: { from: 135, count: 100, mode: 'liveness' },
   },
   {
     name: 'checkpoint past a gap',
@@ -304,7 +304,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'for (const met of ahead ?? []) applied = Math.max(applied, met);\n    ahead?.clear();',
     why: 'After a restart the views lack what came before (V1).',
     caughtBy: ['acknowledged order', 'liveness', 'outcome'],
-    seeds: { from: 4, count: 250, mode: 'liveness' },
+    seeds: { from: 161, count: 100, mode: 'liveness' },
   },
   {
     name: 'leave an order alone whose voters abstain',
