@@ -6,6 +6,7 @@ import { readBooks } from './books.ts';
 import type { Books } from './books.ts';
 import { checks, findingsOf } from './checks.ts';
 import type { Finding } from './checks.ts';
+import { readDrift } from './drift.ts';
 
 /** Waits until all books agree, and says how long that took; or what they still disagree about when the time is over. */
 export interface Settled {
@@ -29,7 +30,8 @@ export async function settle(
     const afterMs = looking - begun;
     if (left.length === 0 || afterMs > options.withinMs) {
       const lasting = findingsOf(checks.lasting, history, books, options.products);
-      return { books, findings: [...final, ...lasting], afterMs };
+      const drift = { check: 'no difference in the drift report', breaches: await readDrift(cluster) };
+      return { books, findings: [...final, ...lasting, drift], afterMs };
     }
     log(
       `not settled: ${left.map(({ check, breaches }) => `${check} ${String(breaches.length)}`).join(', ')}`,
