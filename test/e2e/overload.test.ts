@@ -13,10 +13,10 @@ import { SingleNode } from './support/single-node.ts';
  * end in the time that `orders.maxOpen` promises, and what is not accepted hears so at once.
  */
 
-const maxOpen = 150;
+const maxOpen = fullScale ? 150 : 75;
 /** Each order takes two calls to the payment provider. */
 const ordersPerSecond = 50;
-const floodSeconds = fullScale ? 30 : 4;
+const floodSeconds = fullScale ? 30 : 2;
 const refusedWithinMs = 1_000;
 /** Twice what the orders take that may be open, for a machine that has much else to do. */
 const endsWithinMs = 2 * (maxOpen / ordersPerSecond) * 1_000 + 4_000;
