@@ -15,7 +15,7 @@ import { useCluster } from './support/use-cluster.ts';
  */
 
 const rounds = fullScale ? 5 : 1;
-const buyers = fullScale ? 32 : 12;
+const buyers = fullScale ? 32 : 4;
 const drainDelayMs = 500;
 const cluster = useCluster({ products: plenty, set: { 'http.drainDelay': `${String(drainDelayMs)}ms` } });
 
@@ -43,7 +43,7 @@ const dropsNothing = async (): Promise<void> => {
   for (let round = 0; round < rounds; round += 1)
     for (const node of cluster().nodeNames) {
       await restart(node);
-      await delay(500);
+      await delay(fullScale ? 500 : 100);
     }
   const purchases = await shop.stop();
   console.info(figures(purchases));
