@@ -21,7 +21,10 @@ import { createStripeProvider } from './payments/stripe-provider.ts';
 import { createAdjustments } from './reconcilers/adjustments.ts';
 import { loadCatalog } from './reconcilers/catalog.ts';
 import { createDrift } from './reconcilers/drift/report.ts';
+import { createHttpSystemOfRecord } from './reconcilers/http-system-of-record.ts';
+import type { HttpSystemOfRecord } from './reconcilers/http-system-of-record.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
+import type { PostgresSystemOfRecord } from './reconcilers/postgres.ts';
 import { FreeSpace, freeBytesOf } from './storage/free-space.ts';
 import { createJournalBook } from './views/journal-book.ts';
 import { watchMoney } from './workflow/money-watch.ts';
@@ -76,8 +79,7 @@ export async function startNode(
 
   const sor = await lifecycle.start(
     'system of record client',
-    () =>
-      createPostgres({ url: config.systemOfRecord.url.reveal(), statementTimeoutMs: 4_000 }, { environment }),
+    () => systemOfRecordOf(config, environment),
     (part) => part.close(),
   );
   const payments = await lifecycle.start(
@@ -169,7 +171,8 @@ export async function startNode(
       randomKey: randomUUID,
       storage,
       prepare: async () => {
-        if (config.catalog === undefined || (await sor.productCount()) > 0) return;
+        if (config.catalog === undefined || sor.fillCatalog === undefined || (await sor.productCount()) > 0)
+          return;
         const products = await sor.fillCatalog(await loadCatalog(config.catalog));
         log.info({ products, file: config.catalog }, 'filled the empty catalogue of the system of record');
       },
@@ -306,6 +309,19 @@ async function ownIdentity({ file, node, members, dataDirectory }: NodeConfig): 
     `${file}: members[${index}].peerId is not that of the identity in ${dataDirectory}, which is ${peerId}: restore ` +
       `that node's identity.key, or give the new peer id to all members`,
   ]);
+}
+
+function systemOfRecordOf(
+  config: NodeConfig,
+  environment: Environment,
+): PostgresSystemOfRecord | HttpSystemOfRecord {
+  const { kind, url, token } = config.systemOfRecord;
+  if (kind === 'postgres')
+    return createPostgres({ url: url.reveal(), statementTimeoutMs: 4_000 }, { environment });
+  return createHttpSystemOfRecord(
+    { url: url.reveal(), ...(token === undefined ? {} : { token: token.reveal() }) },
+    { environment },
+  );
 }
 
 function open(

@@ -4,7 +4,8 @@ import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from 'yam
 import type { Document } from 'yaml';
 import type { NodeId } from '../store/environment.ts';
 import type { CaptureMode } from './orders/order.ts';
-import { relationProblems } from './config/relations.ts';
+import { relationProblems, whyWrongUrl } from './config/relations.ts';
+import type { SystemOfRecordKind } from './config/relations.ts';
 import type { Problem } from './config/relations.ts';
 import { configSchema, keysAt } from './config/schema.ts';
 import type { ConfigDocument } from './config/schema.ts';
@@ -57,7 +58,12 @@ export interface NodeConfig {
     /** Whether this node, if its disk is empty, founds a cluster with the voters of its file. */
     readonly found: boolean;
   };
-  readonly systemOfRecord: { readonly url: Secret };
+  readonly systemOfRecord: {
+    readonly kind: SystemOfRecordKind;
+    readonly url: Secret;
+    /** For HTTP: sent with every request. */
+    readonly token?: Secret;
+  };
   /** Absolute path of a CSV catalogue for an empty system of record. */
   readonly catalog?: string;
   readonly payments: PaymentsConfig;
@@ -198,12 +204,12 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
     });
 
   const systemOfRecordUrl = secret('systemOfRecord', 'url');
-  const fromFile = document.systemOfRecord.urlFile !== undefined && problems.length === 0;
-  if (fromFile && !/^postgres(ql)?:\/\/[^/]/.test(systemOfRecordUrl.reveal()))
-    problems.push({
-      path: ['systemOfRecord', 'urlFile'],
-      reason: 'must hold a URL that starts with postgres://',
-    });
+  const { kind, urlFile, token, tokenFile } = document.systemOfRecord;
+  const fromFile = urlFile !== undefined && problems.length === 0;
+  const wrong = fromFile ? whyWrongUrl(kind, systemOfRecordUrl.reveal()) : undefined;
+  if (wrong !== undefined)
+    problems.push({ path: ['systemOfRecord', 'urlFile'], reason: wrong.replace('be', 'hold') });
+  const hasToken = token !== undefined || tokenFile !== undefined;
 
   const apiBase = new URL(payments.apiBase);
   const https = apiBase.protocol === 'https:';
@@ -224,7 +230,11 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
       ...(http === undefined ? {} : { http }),
     })),
     cluster: document.cluster,
-    systemOfRecord: { url: systemOfRecordUrl },
+    systemOfRecord: {
+      kind,
+      url: systemOfRecordUrl,
+      ...(hasToken ? { token: secret('systemOfRecord', 'token') } : {}),
+    },
     ...(document.catalog === undefined ? {} : { catalog: resolve(directory, document.catalog) }),
     payments: {
       provider: payments.provider,

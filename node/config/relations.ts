@@ -24,6 +24,7 @@ const readable = z.object({
     .optional()
     .catch(undefined),
   systemOfRecord: z.record(z.string(), z.unknown()).optional().catch(undefined),
+  catalog: z.string().optional().catch(undefined),
   payments: z.record(z.string(), z.unknown()).optional().catch(undefined),
   http: z.record(z.string(), z.unknown()).optional().catch(undefined),
   peers: z.record(z.string(), z.unknown()).optional().catch(undefined),
@@ -33,7 +34,7 @@ const readable = z.object({
 export function relationProblems(raw: unknown): readonly Problem[] {
   const parsed = readable.safeParse(raw);
   if (!parsed.success) return [];
-  const { node, zone, members, systemOfRecord, payments, http, peers } = parsed.data;
+  const { node, zone, members, systemOfRecord, catalog, payments, http, peers } = parsed.data;
   const problems: Problem[] = [];
 
   if (members !== undefined) {
@@ -66,7 +67,10 @@ export function relationProblems(raw: unknown): readonly Problem[] {
       });
   }
 
-  if (systemOfRecord !== undefined) problems.push(...exactlyOne('systemOfRecord', systemOfRecord, 'url'));
+  if (systemOfRecord !== undefined) {
+    problems.push(...exactlyOne('systemOfRecord', systemOfRecord, 'url'));
+    problems.push(...systemOfRecordProblems(systemOfRecord, catalog));
+  }
   if (payments !== undefined) {
     problems.push(...exactlyOne('payments', payments, 'apiKey'));
     problems.push(...exactlyOne('payments', payments, 'webhookSecret'));
@@ -76,6 +80,36 @@ export function relationProblems(raw: unknown): readonly Problem[] {
   if (samePort && http?.host === peers?.host)
     problems.push({ path: ['peers', 'port'], reason: 'must differ from http.port on the same host' });
 
+  return problems;
+}
+
+export type SystemOfRecordKind = 'postgres' | 'http';
+
+/** Undefined when it is one for this kind. */
+export function whyWrongUrl(kind: SystemOfRecordKind, url: string): string | undefined {
+  if (kind === 'http')
+    return /^https?:\/\/[^/]/.test(url) ? undefined : 'must be a URL that starts with https:// or http://';
+  return /^postgres(ql)?:\/\/[^/]/.test(url) ? undefined : 'must be a URL that starts with postgres://';
+}
+
+function systemOfRecordProblems(
+  { kind, url, token, tokenFile }: Record<string, unknown>,
+  catalog: string | undefined,
+): readonly Problem[] {
+  const problems: Problem[] = [];
+  const isHttp = kind === 'http';
+  // Any other scheme is no URL that the section takes, and is told there.
+  const other = typeof url === 'string' && (isHttp ? /^postgres/ : /^https?:/).test(url);
+  const reason = other ? whyWrongUrl(isHttp ? 'http' : 'postgres', url) : undefined;
+  if (reason !== undefined) problems.push({ path: ['systemOfRecord', 'url'], reason });
+  if (token !== undefined && tokenFile !== undefined)
+    problems.push({ path: ['systemOfRecord', 'token'], reason: 'is given twice, also as tokenFile' });
+  if (!isHttp && (token !== undefined || tokenFile !== undefined)) {
+    const key = token === undefined ? 'tokenFile' : 'token';
+    problems.push({ path: ['systemOfRecord', key], reason: 'is for systemOfRecord.kind http only' });
+  }
+  if (isHttp && catalog !== undefined)
+    problems.push({ path: ['catalog'], reason: 'cannot fill a system of record of kind http' });
   return problems;
 }
 

@@ -84,8 +84,11 @@ export const configSchema = section({
     .max(32, { error: 'must list at most 32 members' }),
   cluster: section({ found: flag.default(false) }).prefault({}),
   systemOfRecord: section({
-    url: url(['postgres:', 'postgresql:']).optional(),
+    kind: choice(['postgres', 'http']).default('postgres'),
+    url: url(['postgres:', 'postgresql:', 'https:', 'http:']).optional(),
     urlFile: path.optional(),
+    token: text('must be a token').optional(),
+    tokenFile: path.optional(),
   }),
   catalog: path.optional(),
   payments: section({

@@ -41,6 +41,7 @@ type InterfaceCode =
   | 'HEADERS_TOO_LARGE'
   | 'RATE_LIMITED'
   | 'ON_HAND_SHORT'
+  | 'NOT_SUPPORTED'
   | 'SYSTEM_OF_RECORD_UNAVAILABLE'
   | 'INTERNAL_ERROR';
 
@@ -84,6 +85,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   RATE_LIMITED: { status: 429, title: 'The client sends more requests than it may' },
   HEADERS_TOO_LARGE: { status: 431, title: 'The header fields are too large' },
   INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
+  NOT_SUPPORTED: { status: 501, title: 'This system of record does not offer that' },
   QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
   PAYMENTS_UNAVAILABLE: { status: 503, title: 'The payment provider does not answer' },

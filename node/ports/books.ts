@@ -110,7 +110,7 @@ export interface InventoryBook {
   readonly sold: number;
 }
 
-/** All reject with BookUnavailable, or with SystemOfRecordUnavailable. */
+/** All reject with BookUnavailable, SystemOfRecordUnavailable, or NotSupportedBySystemOfRecord. */
 export interface SystemOfRecordBook {
   page(query: PageQuery): Promise<Page<BookedOrder>>;
   byIds(orderIds: readonly string[]): Promise<readonly BookedOrder[]>;

@@ -29,7 +29,10 @@ export type AdjustmentAnswer =
       readonly detail: string;
     };
 
-/** Rejects with SystemOfRecordUnavailable: the change may have been made; the same id again makes it once. */
+/**
+ * Rejects with SystemOfRecordUnavailable: the change may have been made; the same id again makes it once. Or with
+ * NotSupportedBySystemOfRecord: it was not made.
+ */
 export interface StockAdjustments {
   adjust(adjustment: StockAdjustment): Promise<AdjustmentAnswer>;
 }

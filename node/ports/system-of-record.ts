@@ -34,7 +34,15 @@ export class SystemOfRecordUnavailable extends Error {
   override readonly name = 'SystemOfRecordUnavailable';
 }
 
-/** The shop's own database. Every method rejects with SystemOfRecordUnavailable when it is away. */
+/** Thrown where this kind of system of record does not offer what is asked: trying again is no use. */
+export class NotSupportedBySystemOfRecord extends Error {
+  override readonly name = 'NotSupportedBySystemOfRecord';
+}
+
+/**
+ * The shop's own database, or what stands before it. Every method rejects with SystemOfRecordUnavailable when it is
+ * away.
+ */
 export interface SystemOfRecord {
   /** Creates or upgrades the schema. Safe to run on every node at once. */
   migrate(): Promise<void>;

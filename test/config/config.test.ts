@@ -97,6 +97,20 @@ describe('a configuration that says only what it must', () => {
   });
 });
 
+describe('a system of record over HTTP', () => {
+  it('has a URL and a token, each from a file where wanted, and fills no catalogue', () => {
+    writeFileSync(join(directory, 'token'), 'hunter2\n');
+    const systemOfRecord = { kind: 'http', url: 'https://erp.example/freehold', tokenFile: 'token' };
+    const config = loadConfig(write({ ...minimal, systemOfRecord }));
+    expect(config.systemOfRecord.kind).toBe('http');
+    expect(config.systemOfRecord.url.reveal()).toBe('https://erp.example/freehold');
+    expect(config.systemOfRecord.token?.reveal()).toBe('hunter2');
+    expect(problemsOf({ ...minimal, systemOfRecord, catalog: 'c.csv' }).join()).toMatch(
+      /catalog cannot fill/,
+    );
+  });
+});
+
 describe('a configuration with mistakes', () => {
   it('is refused with all of them at once, each with its place, key and reason', () => {
     const problems = problemsOf(
@@ -143,6 +157,9 @@ describe('a configuration with mistakes', () => {
       { urlFile: 'missing' },
       /urlFile names a file that cannot be read, .*missing \(ENOENT\)/,
     ],
+    ['systemOfRecord', { kind: 'http', url: 'postgres://db/shop' }, /must be a URL that starts with https/],
+    ['systemOfRecord', { url: 'https://erp/freehold' }, /must be a URL that starts with postgres/],
+    ['systemOfRecord', { url: 'postgres://db/shop', token: 'hunter2' }, /token is for .*kind http only/],
     ['members', null, /members has no value/],
     ['zone', 'eu west', /zone must be lower-case/],
   ])('%s: %j', (key, value, reason) => {

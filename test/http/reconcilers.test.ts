@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ReconcilerError } from '../../node/ports/reconcilers.ts';
+import { NotSupportedBySystemOfRecord } from '../../node/ports/system-of-record.ts';
 import { driftReport, httpFixture, parkedOrder } from './fixture.ts';
 
 describe('outcomes that the system of record refuses', () => {
@@ -70,5 +71,14 @@ describe('the drift report over HTTP', () => {
     };
     const response = await fixture.app.inject('/reconcilers/report');
     expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([status, told]);
+  });
+
+  it('is not offered with a system of record that has no book to read', async () => {
+    const fixture = httpFixture();
+    fixture.reportDrift = async () => {
+      throw new NotSupportedBySystemOfRecord('there is no book');
+    };
+    const response = await fixture.app.inject('/reconcilers/report');
+    expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([501, 'NOT_SUPPORTED']);
   });
 });

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
+import type { SystemOfRecord } from '../../node/ports/system-of-record.ts';
 import { createPostgres } from '../../node/reconcilers/postgres.ts';
 import type { PostgresSystemOfRecord } from '../../node/reconcilers/postgres.ts';
 import { CuttingProxy } from './support/cutting-proxy.ts';
@@ -8,20 +9,23 @@ import {
   emptyDatabase,
   onHand,
   outcomeOf,
+  overHttp,
   product,
   realEnvironment,
   sql,
 } from './support/fixtures.ts';
 import type { Database } from './support/fixtures.ts';
 
-const opened: PostgresSystemOfRecord[] = [];
+const opened: SystemOfRecord[] = [];
 function open(url: string, timeouts: { statementTimeoutMs?: number; connectTimeoutMs?: number } = {}) {
   const sor = createPostgres({ url, ...timeouts }, { environment: realEnvironment() });
   opened.push(sor);
   return sor;
 }
 
-describe.each(databases)('system of record in $name', ({ start }) => {
+/** What the port promises holds for all; what is about SQL, its connections and its tables, for databases. */
+describe.each([...databases, overHttp])('system of record in $name', ({ name, start }) => {
+  const itInSql = it.skipIf(name === overHttp.name);
   let database: Database;
   let url: string;
 
@@ -42,7 +46,19 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     return sor;
   }
 
-  it('lets three nodes migrate and fill the catalogue at once', async () => {
+  function connect(): SystemOfRecord {
+    if (database.connect === undefined) return open(url);
+    const sor = database.connect();
+    opened.push(sor);
+    return sor;
+  }
+
+  async function stocked(...products: ReturnType<typeof product>[]): Promise<SystemOfRecord> {
+    await shop(...products);
+    return connect();
+  }
+
+  itInSql('lets three nodes migrate and fill the catalogue at once', async () => {
     const nodes = [open(url), open(url), open(url)];
     await Promise.all(nodes.map((node) => node.migrate()));
     const filled = await Promise.all(
@@ -55,7 +71,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('reads catalogue, inventory and applied sales as one picture', async () => {
-    const sor = await shop(product('A', 5), product('B', 6, 1999));
+    const sor = await stocked(product('A', 5), product('B', 6, 1999));
     await sor.applyOutcomes([
       outcomeOf('sale', { A: 2 }),
       outcomeOf('failure', { B: 1 }, { outcome: 'failed' }),
@@ -71,7 +87,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('tells of recent sales unasked, and answers for 100,000 orders at once', async () => {
-    const sor = await shop(product('A', 5));
+    const sor = await stocked(product('A', 5));
     await sor.applyOutcomes([outcomeOf('recent', { A: 1 })]);
     expect((await sor.readInventory([])).applied).toEqual(['recent']);
     const ids = Array.from({ length: 100_000 }, (_, index) => `${index}`.padStart(64, 'x'));
@@ -79,7 +95,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('numbers reads in the order of their snapshots, also when the clock was set back', async () => {
-    const sor = await shop(product('A', 5));
+    const sor = await stocked(product('A', 5));
     const ahead = Date.now() + 3_600_000;
     await sql(url, `UPDATE freehold.inventory_reads SET taken_at_ms = ${ahead}`);
     const reads = await Promise.all(Array.from({ length: 8 }, () => sor.readInventory([])));
@@ -87,37 +103,43 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     expect(numbers).toEqual(Array.from({ length: 8 }, (_, index) => ahead + 1 + index));
   });
 
-  it('numbers a read that was held up anywhere below every read with a later picture', async () => {
-    const sor = await shop(product('A', 1_000));
-    const proxy = await CuttingProxy.start(url);
-    const slow = open(proxy.url);
-    proxy.cutAt(undefined);
-    await slow.readInventory([]);
-    const lengthOfWork = proxy.messages;
-    await slow.close();
-    for (let at = 2; at <= lengthOfWork; at += 1) {
-      const line = open(proxy.url);
-      proxy.holdAt(at);
-      const held = line.readInventory([]);
-      await vi.waitUntil(() => proxy.messages >= at);
-      const others = (async () => {
-        await sor.applyOutcomes([outcomeOf(`sale ${at}`, { A: 1 })]);
-        return sor.readInventory([]);
-      })();
-      // On PGlite all wait for the one that is held; on PostgreSQL the sale gets through.
-      await Promise.race([others, new Promise((resolve) => setTimeout(resolve, 60))]);
-      proxy.release();
-      const reads = (await Promise.all([held, others])).toSorted((one, other) => one.takenAt - other.takenAt);
-      const [earlier, later] = reads.map(({ products }) => products[0]?.onHand ?? NaN);
-      expect(earlier, `held at ${at}`).toBeGreaterThanOrEqual(later ?? NaN);
-      expect(reads[0]?.takenAt).toBeLessThan(reads[1]?.takenAt ?? NaN);
-      await line.close();
-    }
-    await proxy.close();
-  }, 60_000);
+  itInSql(
+    'numbers a read that was held up anywhere below every read with a later picture',
+    async () => {
+      const sor = await shop(product('A', 1_000));
+      const proxy = await CuttingProxy.start(url);
+      const slow = open(proxy.url);
+      proxy.cutAt(undefined);
+      await slow.readInventory([]);
+      const lengthOfWork = proxy.messages;
+      await slow.close();
+      for (let at = 2; at <= lengthOfWork; at += 1) {
+        const line = open(proxy.url);
+        proxy.holdAt(at);
+        const held = line.readInventory([]);
+        await vi.waitUntil(() => proxy.messages >= at);
+        const others = (async () => {
+          await sor.applyOutcomes([outcomeOf(`sale ${at}`, { A: 1 })]);
+          return sor.readInventory([]);
+        })();
+        // On PGlite all wait for the one that is held; on PostgreSQL the sale gets through.
+        await Promise.race([others, new Promise((resolve) => setTimeout(resolve, 60))]);
+        proxy.release();
+        const reads = (await Promise.all([held, others])).toSorted(
+          (one, other) => one.takenAt - other.takenAt,
+        );
+        const [earlier, later] = reads.map(({ products }) => products[0]?.onHand ?? NaN);
+        expect(earlier, `held at ${at}`).toBeGreaterThanOrEqual(later ?? NaN);
+        expect(reads[0]?.takenAt).toBeLessThan(reads[1]?.takenAt ?? NaN);
+        await line.close();
+      }
+      await proxy.close();
+    },
+    60_000,
+  );
 
   it('applies each outcome once, whatever is sent how often', async () => {
-    const sor = await shop(product('A', 10), product('B', 10));
+    const sor = await stocked(product('A', 10), product('B', 10));
     const batch = [
       outcomeOf('1', { A: 1, B: 2 }),
       outcomeOf('2', { A: 3 }),
@@ -134,7 +156,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     const more = Array.from({ length: 6 }, (_, index) =>
       outcomeOf(`more-${index}`, index % 2 ? { A: 1, B: 1 } : { B: 1, A: 1 }),
     );
-    await Promise.all([sor.applyOutcomes(more), open(url).applyOutcomes(more.toReversed())]);
+    await Promise.all([sor.applyOutcomes(more), connect().applyOutcomes(more.toReversed())]);
     expect(await onHand(url)).toEqual({ A: 0, B: 2 });
     const [lines] = await sql(
       url,
@@ -146,7 +168,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('keeps what was sold, to whom and when', async () => {
-    const sor = await shop(product('A', 10));
+    const sor = await stocked(product('A', 10));
     const record = outcomeOf('1', { A: 1 });
     await sor.applyOutcomes([record]);
     const [order] = await sql(
@@ -168,7 +190,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('takes units for one revision of an order only', async () => {
-    const sor = await shop(product('A', 10));
+    const sor = await stocked(product('A', 10));
     await sor.applyOutcomes([outcomeOf('1', { A: 1 })]);
     const { applied, parked } = await sor.applyOutcomes([outcomeOf('1', { A: 1 }, { revision: 2 })]);
     expect(applied).toEqual([]);
@@ -178,7 +200,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('parks an order whose id another order has, and applies the rest', async () => {
-    const sor = await shop(product('A', 10));
+    const sor = await stocked(product('A', 10));
     const first = outcomeOf('1', { A: 1 });
     await sor.applyOutcomes([first]);
     const later = { ...first, order: { ...first.order, createdAt: first.order.createdAt + 40 * 86_400_000 } };
@@ -191,7 +213,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('parks what cannot be, with its reason, and applies the rest', async () => {
-    const sor = await shop(product('A', 3), product('B', 100));
+    const sor = await stocked(product('A', 3), product('B', 100));
     const { applied, parked } = await sor.applyOutcomes([
       outcomeOf('first', { A: 2 }),
       outcomeOf('unknown', { NOWHERE: 1 }),
@@ -215,7 +237,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     expect(await onHand(url)).toEqual({ A: 3, B: 98 });
   });
 
-  it('lets nobody change the audit trail', async () => {
+  itInSql('lets nobody change the audit trail', async () => {
     const sor = await shop(product('A', 3));
     await sor.applyOutcomes([outcomeOf('1', { A: 1 })]);
     for (const change of [
@@ -228,7 +250,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('says of each audit event who wrote it, and with which others', async () => {
-    const sor = await shop(product('A', 10));
+    const sor = await stocked(product('A', 10));
     await sor.applyOutcomes([outcomeOf('1', { A: 1 }), outcomeOf('2', { A: 2 }, { outcome: 'failed' })]);
     await sor.applyOutcomes([outcomeOf('3', { A: 3 })]);
     const batches = await sql(
@@ -242,7 +264,7 @@ describe.each(databases)('system of record in $name', ({ start }) => {
     ]);
   });
 
-  it('explains each figure by what there was, what came and went, and what was sold', async () => {
+  itInSql('explains each figure by what there was, what came and went, and what was sold', async () => {
     const sor = await shop(product('A', 10), product('B', 4));
     await sor.applyOutcomes([
       outcomeOf('1', { A: 1, B: 1 }),
@@ -258,73 +280,79 @@ describe.each(databases)('system of record in $name', ({ start }) => {
   });
 
   it('counts a missing schema as an outage, not as a fault of the orders', async () => {
-    const sor = open(url);
+    const sor = connect();
     await expect(sor.applyOutcomes([outcomeOf('1', { A: 1 })])).rejects.toBeInstanceOf(
       SystemOfRecordUnavailable,
     );
     await expect(sor.readInventory([])).rejects.toBeInstanceOf(SystemOfRecordUnavailable);
+    await expect(sor.productCount()).rejects.toBeInstanceOf(SystemOfRecordUnavailable);
+    await open(url).migrate();
     await sor.migrate();
     expect((await sor.readInventory([])).products).toEqual([]);
   });
 
-  it('applies exactly once when the line is cut at any message', async () => {
-    const sor = await shop(product('A', 1_000_000), product('B', 1_000_000));
-    const proxy = await CuttingProxy.start(url);
-    const through = open(proxy.url);
-    const batchOf = (name: string) => [
-      outcomeOf(`${name}-1`, { A: 1, B: 2 }),
-      outcomeOf(`${name}-2`, { A: 1 }, { outcome: 'cancelled' }),
-      outcomeOf(`${name}-3`, { B: 1 }),
-    ];
-    let expected = { A: 1_000_000, B: 1_000_000 };
-    const sold = (): void => void (expected = { A: expected.A - 1, B: expected.B - 3 });
-    const effects = { none: 0, done: 0 };
+  itInSql(
+    'applies exactly once when the line is cut at any message',
+    async () => {
+      const sor = await shop(product('A', 1_000_000), product('B', 1_000_000));
+      const proxy = await CuttingProxy.start(url);
+      const through = open(proxy.url);
+      const batchOf = (name: string) => [
+        outcomeOf(`${name}-1`, { A: 1, B: 2 }),
+        outcomeOf(`${name}-2`, { A: 1 }, { outcome: 'cancelled' }),
+        outcomeOf(`${name}-3`, { B: 1 }),
+      ];
+      let expected = { A: 1_000_000, B: 1_000_000 };
+      const sold = (): void => void (expected = { A: expected.A - 1, B: expected.B - 3 });
+      const effects = { none: 0, done: 0 };
 
-    await through.applyOutcomes(batchOf('uncut'));
-    sold();
-    const lengthOfWork = proxy.messages;
-    expect(lengthOfWork).toBeGreaterThan(20);
-    for (const when of ['before', 'after'] as const) {
-      for (let at = 1; at <= lengthOfWork; at += 1) {
-        const batch = batchOf(`${when}-${at}`);
-        // A new connection each time, so that the messages are numbered as in the uncut run.
-        const line = createPostgres({ url: proxy.url }, { environment: realEnvironment() });
-        proxy.cutAt({ at, when });
-        const cut = await line.applyOutcomes(batch).then(
-          () => undefined,
-          (error: unknown) => error,
-        );
-        expect(cut, `${when} ${at}`).toBeInstanceOf(SystemOfRecordUnavailable);
-        await line.close();
-        const before = await onHand(url);
-        const isDone = before['A'] === expected.A - 1;
-        effects[isDone ? 'done' : 'none'] += 1;
-        expect(before, `${when} ${at}: all or nothing`).toEqual(
-          isDone ? { A: expected.A - 1, B: expected.B - 3 } : expected,
-        );
+      await through.applyOutcomes(batchOf('uncut'));
+      sold();
+      const lengthOfWork = proxy.messages;
+      expect(lengthOfWork).toBeGreaterThan(20);
+      for (const when of ['before', 'after'] as const) {
+        for (let at = 1; at <= lengthOfWork; at += 1) {
+          const batch = batchOf(`${when}-${at}`);
+          // A new connection each time, so that the messages are numbered as in the uncut run.
+          const line = createPostgres({ url: proxy.url }, { environment: realEnvironment() });
+          proxy.cutAt({ at, when });
+          const cut = await line.applyOutcomes(batch).then(
+            () => undefined,
+            (error: unknown) => error,
+          );
+          expect(cut, `${when} ${at}`).toBeInstanceOf(SystemOfRecordUnavailable);
+          await line.close();
+          const before = await onHand(url);
+          const isDone = before['A'] === expected.A - 1;
+          effects[isDone ? 'done' : 'none'] += 1;
+          expect(before, `${when} ${at}: all or nothing`).toEqual(
+            isDone ? { A: expected.A - 1, B: expected.B - 3 } : expected,
+          );
 
-        proxy.cutAt(undefined);
-        const again = await through.applyOutcomes(batch);
-        sold();
-        expect(again.applied).toHaveLength(3);
-        expect(await onHand(url), `${when} ${at}: exactly once`).toEqual(expected);
+          proxy.cutAt(undefined);
+          const again = await through.applyOutcomes(batch);
+          sold();
+          expect(again.applied).toHaveLength(3);
+          expect(await onHand(url), `${when} ${at}: exactly once`).toEqual(expected);
+        }
       }
-    }
-    // Both kinds must have been met, or the cuts were not where they should be.
-    expect(effects.none).toBeGreaterThan(lengthOfWork);
-    expect(effects.done).toBeGreaterThanOrEqual(1);
-    const runs = 2 * lengthOfWork + 1;
-    const [orders] = await sql(url, 'SELECT count(*)::integer AS n FROM orders');
-    const [trail] = await sql(url, 'SELECT count(*)::integer AS n FROM audit_events');
-    expect([orders, trail]).toEqual([{ n: 3 * runs }, { n: 6 * runs }]);
-    await proxy.close();
-    expect((await sor.readInventory([])).products).toMatchObject([
-      { onHand: expected.A },
-      { onHand: expected.B },
-    ]);
-  }, 60_000);
+      // Both kinds must have been met, or the cuts were not where they should be.
+      expect(effects.none).toBeGreaterThan(lengthOfWork);
+      expect(effects.done).toBeGreaterThanOrEqual(1);
+      const runs = 2 * lengthOfWork + 1;
+      const [orders] = await sql(url, 'SELECT count(*)::integer AS n FROM orders');
+      const [trail] = await sql(url, 'SELECT count(*)::integer AS n FROM audit_events');
+      expect([orders, trail]).toEqual([{ n: 3 * runs }, { n: 6 * runs }]);
+      await proxy.close();
+      expect((await sor.readInventory([])).products).toMatchObject([
+        { onHand: expected.A },
+        { onHand: expected.B },
+      ]);
+    },
+    60_000,
+  );
 
-  it('notices a database that is stopped, gone or half open, and recovers by itself', async () => {
+  itInSql('notices a database that is stopped, gone or half open, and recovers by itself', async () => {
     await shop(product('A', 10));
     const proxy = await CuttingProxy.start(url);
     const sor = open(proxy.url, { statementTimeoutMs: 200, connectTimeoutMs: 200 });

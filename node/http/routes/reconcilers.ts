@@ -1,6 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { ReconcilerError } from '../../ports/reconcilers.ts';
-import { SystemOfRecordUnavailable } from '../../ports/system-of-record.ts';
+import { NotSupportedBySystemOfRecord, SystemOfRecordUnavailable } from '../../ports/system-of-record.ts';
 import type { HttpDependencies } from '../dependencies.ts';
 import { answers, problems } from '../documentation.ts';
 import { Problem, retryAfter } from '../problems.ts';
@@ -171,7 +171,13 @@ export function reconcilerRoutes({
           querystring: reportQuery,
           response: {
             200: answers('What was compared, and what differs.', 'DriftReport'),
-            ...problems('INVALID_REQUEST', 'NOT_LEADER', 'REPORT_UNDER_WAY', 'BOOK_UNAVAILABLE'),
+            ...problems(
+              'INVALID_REQUEST',
+              'NOT_LEADER',
+              'REPORT_UNDER_WAY',
+              'NOT_SUPPORTED',
+              'BOOK_UNAVAILABLE',
+            ),
           },
         },
       },
@@ -185,6 +191,7 @@ export function reconcilerRoutes({
 
 function problemOf(error: unknown, leader: string | undefined): unknown {
   if (error instanceof SystemOfRecordUnavailable) return systemOfRecordAway();
+  if (error instanceof NotSupportedBySystemOfRecord) return new Problem('NOT_SUPPORTED', `${error.message}.`);
   if (!(error instanceof ReconcilerError)) return error;
   switch (error.code) {
     case 'NOT_LEADER':

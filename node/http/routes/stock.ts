@@ -3,7 +3,7 @@ import type { StockLevel } from '../../../store/ledger/port.ts';
 import type { HttpDependencies } from '../dependencies.ts';
 import { answers, problems } from '../documentation.ts';
 import type { StockAdjustment } from '../../ports/stock-adjustments.ts';
-import { SystemOfRecordUnavailable } from '../../ports/system-of-record.ts';
+import { NotSupportedBySystemOfRecord, SystemOfRecordUnavailable } from '../../ports/system-of-record.ts';
 import { Problem, retryAfter } from '../problems.ts';
 import { readNumbersInQuery } from '../query.ts';
 import { sku } from '../request-schemas.ts';
@@ -127,6 +127,7 @@ export function stockRoutes({
               'UNSUPPORTED_MEDIA_TYPE',
               'ON_HAND_SHORT',
               'IDEMPOTENCY_KEY_REUSED',
+              'NOT_SUPPORTED',
               'SYSTEM_OF_RECORD_UNAVAILABLE',
             ),
           },
@@ -149,6 +150,7 @@ export function stockRoutes({
 }
 
 function problemOfAdjusting(error: unknown): unknown {
+  if (error instanceof NotSupportedBySystemOfRecord) return new Problem('NOT_SUPPORTED', `${error.message}.`);
   if (!(error instanceof SystemOfRecordUnavailable)) return error;
   const detail = 'It is not known whether the change was recorded: repeat it with the same Idempotency-Key.';
   return new Problem('SYSTEM_OF_RECORD_UNAVAILABLE', detail, { headers: retryAfter(RETRY_AFTER_SECONDS) });

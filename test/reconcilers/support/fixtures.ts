@@ -3,14 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Order, OrderLine, Outcome } from '../../../node/orders/order.ts';
-import type { OutcomeRecord } from '../../../node/ports/system-of-record.ts';
+import type { OutcomeRecord, SystemOfRecord } from '../../../node/ports/system-of-record.ts';
 import { startEmbeddedSystemOfRecord } from '../../../node/reconcilers/embedded.ts';
+import { createHttpSystemOfRecord } from '../../../node/reconcilers/http-system-of-record.ts';
+import { createPostgres } from '../../../node/reconcilers/postgres.ts';
 import type { Clock } from '../../../store/environment.ts';
 import { testEnvironment } from '../../support/environment.ts';
+import { HttpSystemOfRecordServer, referenceToken } from '../../support/http-system-of-record.ts';
 import { PostgresServer } from '../../support/postgres-server.ts';
 
 export interface Database {
   readonly url: string;
+  /** A client of the system of record that stands before it; absent where the database itself is spoken to. */
+  readonly connect?: () => SystemOfRecord;
   close(): Promise<void>;
 }
 
@@ -31,6 +36,29 @@ async function startPGlite(): Promise<Database> {
     },
   };
 }
+
+/** The third kind: the reference of the HTTP contract, small pages, over PGlite. */
+export const overHttp = {
+  name: 'HTTP',
+  start: async (): Promise<Database> => {
+    const database = await startPGlite();
+    const server = await HttpSystemOfRecordServer.start(
+      createPostgres({ url: database.url }, { environment: realEnvironment() }),
+    );
+    return {
+      url: database.url,
+      connect: () =>
+        createHttpSystemOfRecord(
+          { url: server.url, token: referenceToken, pageSize: 1 },
+          { environment: realEnvironment() },
+        ),
+      close: async () => {
+        await server.close();
+        await database.close();
+      },
+    };
+  },
+};
 
 /** The machine's clock: the database's waits are real. */
 export const realClock: Clock = {
