@@ -36,6 +36,8 @@ export interface FoldedOrder {
   readonly parked?: ParkedDelivery;
   /** Later events build on its registration: it won its claim. Until then another one may still turn out to be it. */
   readonly confirmed: boolean;
+  /** The earliest that it may turn out to have been created at, ms: until it is confirmed, by any that was not withdrawn. */
+  readonly mayDateFrom: number;
 }
 
 /** Money that came to the shop, or may come, beside what the order is about. */
@@ -118,6 +120,7 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
   const parked = isDelivering && refusal !== undefined ? { ...refusal.data, at: refusal.at } : undefined;
   const left = whatIsLeft();
   const errand = left === undefined ? errandOf() : undefined;
+  const confirmed = own.some((event) => decides(event.type));
   const next = deferred || left === undefined ? { code: '', cause: ending?.id ?? registration.id } : left;
   return {
     order,
@@ -127,7 +130,8 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     open: left !== undefined || errand !== undefined,
     deferred,
     ...(parked === undefined ? {} : { parked }),
-    confirmed: own.some((event) => decides(event.type)),
+    confirmed,
+    mayDateFrom: confirmed ? chosen.at : Math.min(...standingOf(all).map(({ at }) => at), chosen.at),
   };
 
   function orderState(): OrderState {
@@ -234,12 +238,25 @@ function chooseRegistration(all: readonly RecordedEvent[]): Fact<'registered'> |
   const builtOn = all.find((event) => event.registration !== undefined && decides(event.type))?.registration;
   const chosen = registrations.find((event) => event.id === builtOn);
   if (chosen !== undefined) return chosen;
-  const saidOf = (type: 'withdrawn' | 'deferred'): ReadonlySet<string | undefined> =>
-    new Set(all.filter((event) => event.type === type).map((event) => event.registration));
-  const withdrawn = saidOf('withdrawn');
-  const deferred = saidOf('deferred');
-  const standing = registrations.filter((event) => !withdrawn.has(event.id));
+  const deferred = saidOf('deferred', all);
+  const standing = standingOf(all);
   return standing.find((event) => !deferred.has(event.id)) ?? standing[0];
+}
+
+/** Registrations that did not say of themselves that they lost. */
+function standingOf(all: readonly RecordedEvent[]): readonly Fact<'registered'>[] {
+  const withdrawn = saidOf('withdrawn', all);
+  return all.filter(
+    (event): event is Fact<'registered'> => event.type === 'registered' && !withdrawn.has(event.id),
+  );
+}
+
+/** The registrations that this was said of. */
+function saidOf(
+  type: 'withdrawn' | 'deferred',
+  all: readonly RecordedEvent[],
+): ReadonlySet<string | undefined> {
+  return new Set(all.filter((event) => event.type === type).map((event) => event.registration));
 }
 
 /**

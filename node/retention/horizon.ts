@@ -8,7 +8,8 @@ import type { Views } from './ports.ts';
  * does, and its horizon never goes back.
  *
  *   R1  Every order created before the horizon was closed when it was proposed: it had ended, none of its customer's
- *       money was left with the shop for nothing (O4), and the system of record had it.
+ *       money was left with the shop for nothing (O4), and the system of record had it. Until it is settled which of
+ *       several registrations is the order, it may have been created with any of them.
  *   R2  The proposer knows of every order that was answered 201 before it began: it first takes in all that a majority
  *       holds, and a registration that won is on a majority's disks.
  *       What is known is not all while a row of the views is damaged: then nothing is proposed.

@@ -340,13 +340,24 @@ export class OrderViews {
     this.#forgetRows();
   }
 
-  /** The oldest order that is not closed, with all that the journal has told by now. */
+  /**
+   * The oldest order that is not closed, with all that the journal has told by now. One whose registration is not settled
+   * counts by the earliest that may be it: it may be older than it seems, and even lie behind the horizon.
+   */
   async oldestUnclosed(): Promise<Unclosed | undefined> {
     await this.flush();
     const prefixes = [openPrefix(), ...STATES.filter((state) => !CLOSED.includes(state)).map(statePrefix)];
     const oldest = await Promise.all(prefixes.map((prefix) => this.#table.oldest(prefix, this.#horizon)));
     const [age] = oldest.filter((found) => found !== undefined).toSorted();
-    return age === undefined ? undefined : { orderId: orderIdOfAge(age), createdAt: createdAtOfAge(age) };
+    let found =
+      age === undefined ? undefined : { orderId: orderIdOfAge(age), createdAt: createdAtOfAge(age) };
+    // All of these are open, so they are in memory (V3).
+    for (const orderId of this.#live.open) {
+      const createdAt = this.peek(orderId)?.mayDateFrom;
+      if (createdAt !== undefined && createdAt < (found?.createdAt ?? Infinity))
+        found = { orderId, createdAt };
+    }
+    return found;
   }
 
   /** No damage is known that is not healed yet (V6): what was read is all there is. */

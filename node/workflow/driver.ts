@@ -28,6 +28,9 @@ import type { Views, WorkflowObserver } from './ports.ts';
  *     before the ledger could say so (node/retention).
  * W7  Money that no function has to decide about (a stray, a payment nobody knows) is the host's own errand, once there is
  *     nothing left to decide.
+ * W8  An order that was accepted here is the one that its client was told of: when a rival's registration comes in
+ *     before anything was built on the one that won, and is the earlier one (O2), this node builds on the winner at
+ *     once. Who else could settle it may see only a tie.
  */
 
 export interface DriverOptions {
@@ -85,6 +88,8 @@ interface Loop {
   intendedAttempt: number;
   /** Messages of the provider that its last step knew of. */
   messages: number;
+  /** The registration that is known to have won (W8). */
+  won: string | undefined;
 }
 
 export class Driver {
@@ -118,16 +123,20 @@ export class Driver {
     return this.#unanswered.size;
   }
 
-  /** Starts driving, or wakes the loop that already does (something about the order has changed). */
-  drive(orderId: string): void {
+  /**
+   * Starts driving, or wakes the loop that already does (something about the order has changed). `won` is its
+   * registration, if that is known from its claim.
+   */
+  drive(orderId: string, won?: string): void {
     const running = this.#active.get(orderId);
     if (running !== undefined) {
+      running.won ??= won;
       running.again = true;
       running.wake();
       return;
     }
     if (this.#stopping) return;
-    const loop: Loop = { wake: () => undefined, again: false, intendedAttempt: 0, messages: 0 };
+    const loop: Loop = { wake: () => undefined, again: false, intendedAttempt: 0, messages: 0, won };
     this.#active.set(orderId, loop);
     void this.#run(orderId, loop)
       .catch((error: unknown) => {
@@ -145,10 +154,12 @@ export class Driver {
   }
 
   /** The order has changed, by whomever: its loop is woken for what it could not have known. */
-  changed(orderId: string, { order, money }: FoldedOrder): void {
+  changed(orderId: string, folded: FoldedOrder): void {
     const loop = this.#active.get(orderId);
     if (loop === undefined) return;
-    if (order.cancelRequested || money.messages.size > loop.messages) this.drive(orderId);
+    const { order, money } = folded;
+    const isNews = order.cancelRequested || money.messages.size > loop.messages;
+    if (isNews || isRivalOf(loop.won, folded)) this.drive(orderId);
   }
 
   /**
@@ -206,10 +217,11 @@ export class Driver {
 
   async #step(orderId: string, loop: Loop): Promise<StepResult> {
     const { views, environment, retention } = this.#dependencies;
+    const folded = views.peek(orderId) ?? (await views.get(orderId));
+    if (folded !== undefined && isRivalOf(loop.won, folded)) return this.#buildOn(loop.won, folded);
     if (retention?.isCurrent() === false) {
       return retry('soon', 'HORIZON_UNKNOWN', 'the ledger has not said yet which orders are forgotten');
     }
-    const folded = views.peek(orderId) ?? (await views.get(orderId));
     if (folded === undefined || folded.order.home !== this.#options.self) return { kind: 'done' };
     loop.messages = folded.money.messages.size;
     if (folded.trigger === undefined) return this.#errand(folded);
@@ -228,6 +240,24 @@ export class Driver {
     const result = await this.#perform(folded, effect, decision, loop);
     this.#dependencies.observer.step(effect.type, (environment.clock.monotonic() - startedAt) / 1_000);
     return result;
+  }
+
+  /** W8. */
+  async #buildOn(won: string, { order }: FoldedOrder): Promise<StepResult> {
+    const { id, home, updatedAt } = order;
+    try {
+      await this.#dependencies.log.appendTo(
+        id,
+        won,
+        { type: 'takenOver', data: { from: home } },
+        'local',
+        updatedAt,
+      );
+      return { kind: 'moved' };
+    } catch (error) {
+      if (error instanceof JournalError) return retry('soon', 'JOURNAL_UNAVAILABLE', error.message);
+      throw error;
+    }
   }
 
   /** W7. */
@@ -387,4 +417,9 @@ function asksForMoney(effect: Effect): boolean {
 
 function retry(pace: Pace, code: string, detail: string, afterMs?: number): StepResult {
   return { kind: 'retry', pace, code, detail, ...(afterMs === undefined ? {} : { afterMs }) };
+}
+
+/** W8: the fold has taken another registration for the order's than the one that won. */
+function isRivalOf(won: string | undefined, { order, confirmed }: FoldedOrder): won is string {
+  return won !== undefined && !confirmed && order.registration !== won;
 }

@@ -136,8 +136,9 @@ export function createOrderService(
       asked.waitMs,
       ({ order }) => order.outcome !== undefined || order.payment.nextAction !== undefined,
     );
-    if (latest !== undefined && latest.order.fingerprint !== fingerprint) {
-      // F1: the registration of a rival came in before anything was built on the one that won; see O2.
+    if (latest !== undefined && latest.order.registration !== folded.order.registration) {
+      // F1: the registration of a rival came in before anything was built on the one that won; see O2. What it asked for
+      // may be something else, and the date that it would tell is not the order's in any case.
       const settled = await driveOwn(orderId, folded.order.registration);
       if (!settled.ok) return settled;
       latest = settled.value.folded;
@@ -289,7 +290,7 @@ export function createOrderService(
       folded = await views.get(orderId);
     }
     if (folded === undefined) return unavailable('QUORUM_UNAVAILABLE', 'the order is not readable yet', 1);
-    driver.drive(orderId);
+    driver.drive(orderId, own);
     return { ok: true, value: { folded, replayed: false } };
   }
 

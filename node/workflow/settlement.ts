@@ -1,5 +1,6 @@
 import type { Journal, Position } from '../../store/journal/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
+import type { Horizon } from '../ports/retention.ts';
 import type { OrderLog } from './order-log.ts';
 import { positionId } from './order-log.ts';
 import type { Membership, Views } from './ports.ts';
@@ -19,10 +20,13 @@ import { proposeRegistration, type ClaimSurvey } from './registration.ts';
  * S5  A claim speaks for its registration only once that has come here. Then it either is one of the order's facts, or
  *     lies behind the horizon: it was never answered, or its order closed long ago and this one has come by its key
  *     again. In neither case does its claim count, or nobody could ever build on what it names.
+ * S6  What is settled on was not created before the horizon: the ledger is told when the proposed one was, and keeps none
+ *     that would be forgotten as soon as it stands. A registration that lies behind the horizon and came here all the
+ *     same, beside a younger one, does not count either.
  *
- * Limit: with five voters, two of them unreachable (or where a majority abstains), and two registrations of the same
- * key with *different* bodies in flight when a home died, the survey may be a tie; then the ledger's choice stands,
- * whichever was answered.
+ * Limit: when a home dies before it has built on its registration (W8 in driver.ts), another registration of the same key
+ * is in flight, and of the other voters one is unreachable (two of five) or abstains, the survey may be a tie; then the
+ * ledger's choice stands, whichever was answered.
  * And a registration that no majority had acknowledged before is known to be on this node's disk and its origin's
  * only, until the next exchange of version vectors (a second or two) brings it to the others.
  */
@@ -32,7 +36,11 @@ export interface SettlementDependencies {
   readonly views: Pick<Views, 'get' | 'events' | 'hasTakenIn'>;
   readonly log: OrderLog;
   readonly membership: Membership;
+  /** Without it nothing is ever forgotten. */
+  readonly retention?: Pick<Horizon, 'horizon'>;
 }
+
+type SurveyDependencies = Pick<SettlementDependencies, 'journal' | 'views' | 'membership' | 'retention'>;
 
 /** `forgotten`: it ended so long ago that the ledger knows it no more. */
 export type Settled = 'home' | 'unsettled' | 'forgotten';
@@ -43,19 +51,19 @@ const SURVEY_TIMEOUT_MS = 2_000;
 const ABANDONED = 'abandoned';
 
 /** Rejects with LedgerError or JournalError when no majority answers. */
-export async function becomeHome(
-  orderId: string,
-  { journal, ledger, views, log, membership }: SettlementDependencies,
-): Promise<Settled> {
+export async function becomeHome(orderId: string, dependencies: SettlementDependencies): Promise<Settled> {
+  const { ledger, views, log } = dependencies;
   const folded = await views.get(orderId);
   if (folded === undefined) return 'unsettled';
   let { registration } = folded.order;
   if (!folded.confirmed) {
-    const survey = await surveyed(orderId, { journal, views, membership });
+    const survey = await surveyed(orderId, dependencies);
     if (survey === undefined) return 'unsettled';
-    const proposal = proposeRegistration(survey, registration);
-    const { createdAt } = folded.order;
-    const claimed = await ledger.claim({ orderId, createdAt, registration: proposal ?? registration });
+    const proposal = proposeRegistration(survey, registration) ?? registration;
+    const proposed = (await views.events(orderId))?.find(({ id }) => id === proposal);
+    // S6.
+    const createdAt = proposed?.at ?? folded.order.createdAt;
+    const claimed = await ledger.claim({ orderId, createdAt, registration: proposal });
     if (claimed.kind === 'forgotten') return 'forgotten';
     // S3. It is about to end without having begun, and its client will be told that.
     if (claimed.registration === ABANDONED) return 'unsettled';
@@ -81,7 +89,7 @@ export type Forsaken = 'abandon' | 'resume' | 'wait' | 'forgotten';
 /** S3. Rejects with LedgerError or JournalError when no majority answers. */
 export async function forsake(
   orderId: string,
-  dependencies: Pick<SettlementDependencies, 'journal' | 'ledger' | 'views' | 'membership'>,
+  dependencies: Pick<SettlementDependencies, 'ledger'> & SurveyDependencies,
 ): Promise<Forsaken> {
   if (!(await isForsaken(orderId, dependencies))) return 'wait';
   const folded = await dependencies.views.get(orderId);
@@ -97,10 +105,7 @@ export async function forsake(
  * claim for is known here (S5), and all that are known here are deferred or withdrawn. Another one's events may be on
  * their way, when this node comes back after a while.
  */
-async function isForsaken(
-  orderId: string,
-  dependencies: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
-): Promise<boolean> {
+async function isForsaken(orderId: string, dependencies: SurveyDependencies): Promise<boolean> {
   if ((await surveyed(orderId, dependencies)) === undefined) return false;
   return (await dependencies.views.get(orderId))?.deferred === true;
 }
@@ -111,7 +116,7 @@ async function isForsaken(
  */
 async function surveyed(
   orderId: string,
-  { journal, views, membership }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership'>,
+  { journal, views, membership, retention }: SurveyDependencies,
 ): Promise<ClaimSurvey | undefined> {
   const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
   const voters = membership.members.filter((member) => member.voter).length;
@@ -121,7 +126,9 @@ async function surveyed(
   for (const holder of holders.values()) {
     if (holder !== null && !(await views.hasTakenIn(holder))) return undefined;
   }
-  const facts = new Set((await views.events(orderId))?.map(({ id }) => id));
+  const horizon = retention?.horizon() ?? 0;
+  const events = (await views.events(orderId)) ?? [];
+  const facts = new Set(events.filter(({ at }) => at >= horizon).map(({ id }) => id));
   const claimed = (holder: Position | null): string | null => {
     const registration = holder === null ? null : positionId(holder);
     return registration !== null && facts.has(registration) ? registration : null;

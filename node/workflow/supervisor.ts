@@ -34,7 +34,7 @@ export interface SupervisorDependencies extends SettlementDependencies {
   readonly driver: Driver;
   readonly observer: Pick<WorkflowObserver, 'takenOver'>;
   /** Without it nothing is ever forgotten. */
-  readonly retention?: Pick<Horizon, 'isCurrent' | 'doubt'>;
+  readonly retention?: Pick<Horizon, 'horizon' | 'isCurrent' | 'doubt'>;
 }
 
 export class Supervisor {

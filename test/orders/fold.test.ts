@@ -183,6 +183,23 @@ describe('the fold of an order', () => {
     });
   });
 
+  it('may turn out to be of any registration that did not withdraw, until something builds on one', () => {
+    const first = event(registered, { id: 'n1:1', at: 1 });
+    const second = event(registered, { id: 'n2:1', at: 5, node: 'n2' });
+    const third = event(registered, { id: 'n3:1', at: 9, node: 'n3' });
+    const withdrawn = event({ type: 'withdrawn', data: {} });
+    const deferred = event({ type: 'deferred', data: { reason: 'x' } }, { registration: 'n2:1' });
+    const dates = (...events: readonly RecordedEvent[]): readonly (number | undefined)[] => {
+      const folded = foldOrder(events);
+      return [folded?.order.createdAt, folded?.mayDateFrom];
+    };
+    expect(dates(third, second, first)).toEqual([1, 1]);
+    expect(dates(third, second, first, withdrawn)).toEqual([5, 5]);
+    expect(dates(third, second, first, withdrawn, deferred)).toEqual([9, 5]);
+    const built = event({ type: 'takenOver', data: { from: 'n2' } }, { registration: 'n3:1', node: 'n3' });
+    expect(dates(third, second, first, deferred, built)).toEqual([9, 9]);
+  });
+
   it('gives money back that was asked for under another registration (O4)', () => {
     const cancelled = [
       event(registered, { id: 'n1:1', at: 1 }),

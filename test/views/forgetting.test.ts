@@ -112,6 +112,32 @@ describe('orders behind the horizon', () => {
     expect(await views.oldestUnclosed()).toBeUndefined();
   });
 
+  it('are held up by the earliest registration that an unsettled order may turn out to be', async () => {
+    const { views, journal } = await world();
+    const [first] = journal.keep('n1', registered('twice', 5));
+    const [second] = journal.keep('n2', registered('twice', 9));
+    journal.keep('n1', fact('twice', 10, eventId(first!), { type: 'deferred', data: { reason: 'x' } }));
+    journal.keep('n3', registered('other', 7));
+    const twice = orderId('twice');
+    await views.flush();
+    expect((await views.get(twice))?.order.createdAt).toBe(9);
+    expect(await views.oldestUnclosed()).toEqual({ orderId: twice, createdAt: 5 });
+    // The later one is settled on: the earlier holds nothing up any more.
+    journal.keep('n2', fact('twice', 11, eventId(second!), { type: 'takenOver', data: { from: 'n1' } }));
+    expect(await views.oldestUnclosed()).toEqual({ orderId: orderId('other'), createdAt: 7 });
+  });
+
+  it('hold the horizon where it is when one comes back as what an unsettled order may be', async () => {
+    const { views, journal } = await world();
+    journal.keep('n2', registered('twice', 9));
+    views.forget(8);
+    const [late] = journal.keep('n1', registered('twice', 5));
+    journal.keep('n1', fact('twice', 6, eventId(late!), { type: 'deferred', data: { reason: 'x' } }));
+    await views.flush();
+    expect((await views.get(orderId('twice')))?.order.createdAt).toBe(9);
+    expect((await views.oldestUnclosed())?.createdAt).toBeLessThan(8);
+  });
+
   it('are skipped by a node that jumped, whose checkpoint lies below a base', async () => {
     const disk = new MemoryDisk();
     const journal = new HandJournal();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { orderIdOf } from '../../node/orders/identity.ts';
+import { LedgerError } from '../../store/ledger/port.ts';
 import { FlowCluster } from '../support/flow-cluster.ts';
 import { integerBetween, seededRandom } from '../support/random.ts';
 import { settle, VirtualClock } from '../support/virtual-clock.ts';
@@ -55,6 +56,38 @@ describe('closed orders', () => {
     }
     expect(world.delivered.size).toBe(60);
     expect(world.ledger.stock('MUG')).toMatchObject({ sold: 60, held: 0 });
+  });
+
+  it('are what their clients were told, when an earlier registration turns up before anything is done (W8, F1)', async () => {
+    const world = await cluster(3);
+    const orderId = orderIdOf('twice');
+    // Nobody knows what is forgotten, so nobody drives anything.
+    const forget = world.ledger.forget.bind(world.ledger);
+    world.ledger.forget = async () => Promise.reject(new LedgerError('NO_LEADER', 'nobody answers'));
+    await world.clock.advance(RETAIN_FOR_MS);
+    world.network.partition([['n1', 'n2'], ['n3']]);
+    void world.node('n3').service.place(world.order('twice'));
+    await world.clock.advance(500);
+    world.kill('n3');
+    const placed = world.node('n1').service.place(world.order('twice', { waitMs: 8_000 }));
+    await world.clock.advance(1_000);
+    world.network.heal();
+    await world.boot('n3');
+    await world.clock.advance(3_000);
+    expect((await world.node('n1').views.events(orderId))?.map(({ id }) => id)).toContain('n3:1');
+    world.kill('n2');
+    const answer = await world.clock.resolve(placed, { withinMs: 10_000 });
+    const told = answer.ok ? answer.value.order : undefined;
+    expect(told?.registration).toBe('n1:1');
+    world.ledger.forget = forget;
+    await world.clock.advance(5_000);
+    for (const id of ['n1', 'n3']) {
+      expect((await world.node(id).views.get(orderId))?.order).toMatchObject({
+        createdAt: told?.createdAt,
+        registration: 'n1:1',
+        state: 'synced',
+      });
+    }
   });
 
   it('are kept as long as an older one is open, which is named', async () => {
