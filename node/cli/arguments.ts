@@ -48,3 +48,14 @@ export function portNumber(source: string, value: string): number {
     throw new UsageError(`${source} must be a port number from 0 to 65535, not ${value}`);
   return port;
 }
+
+/** Where a node is asked when nothing is said. */
+export const nodeUrlDefault = 'http://127.0.0.1:8080';
+
+/** The HTTP interface of a node, as `--url` gives it, without a slash at its end. */
+export function nodeUrl(command: string, text: string): string {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new UsageError(`freehold ${command}: --url must be such as ${nodeUrlDefault}, not ${text}`);
+  return url.href.replace(/\/+$/, '');
+}

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseDuration } from '../config/units.ts';
-import { parseArguments, required } from './arguments.ts';
+import { nodeUrl, nodeUrlDefault, parseArguments, required } from './arguments.ts';
 import { CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
 
@@ -9,7 +9,6 @@ import type { Command, CommandContext } from './context.ts';
  * is so already stays so.
  */
 
-const urlDefault = 'http://127.0.0.1:8080';
 const waitDefault = '10m';
 const pollMs = 1_000;
 /** A change is answered when it is decided, which the nodes bound themselves. */
@@ -44,7 +43,7 @@ Asks any one node, which has the change decided by the cluster. One change at a 
   move       say where a node is reached from now on
   replace    add NODE, take DEAD out, and promote NODE when it has caught up
 
-  --url URL            the HTTP interface of a node (default ${urlDefault})
+  --url URL            the HTTP interface of a node (default ${nodeUrlDefault})
   --peer-id ID         what \`freehold identity --data DIR\` prints on the new machine
   --address HOST:PORT  where the others reach its peer port
   --zone ZONE          its zone (default main)
@@ -57,7 +56,7 @@ Exit codes: 0 done; 1 refused, or not done in time (the message says why, and wh
       'members',
       args,
       {
-        url: { type: 'string', default: urlDefault },
+        url: { type: 'string', default: nodeUrlDefault },
         'peer-id': { type: 'string' },
         address: { type: 'string' },
         zone: { type: 'string', default: 'main' },
@@ -70,7 +69,7 @@ Exit codes: 0 done; 1 refused, or not done in time (the message says why, and wh
     const waitMs = parseDuration(values.wait);
     if (waitMs === undefined)
       throw new UsageError(`freehold members: --wait must be a duration such as 10m, not ${values.wait}`);
-    const cluster = new Cluster(baseUrlOf(values.url), context);
+    const cluster = new Cluster(nodeUrl('members', values.url), context);
     const named = (): string => {
       if (node === undefined) throw new UsageError(`freehold members ${action}: NODE is missing`);
       return node;
@@ -226,13 +225,6 @@ interface ClusterMember {
   readonly id: string;
   readonly reachable: boolean;
   readonly lag: number;
-}
-
-function baseUrlOf(text: string): string {
-  const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol))
-    throw new UsageError(`freehold members: --url must be such as ${urlDefault}, not ${text}`);
-  return url.href.replace(/\/+$/, '');
 }
 
 function seconds(ms: number): string {

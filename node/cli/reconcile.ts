@@ -1,12 +1,11 @@
 import { setInterval } from 'node:timers';
 import { parseDuration } from '../config/units.ts';
-import { parseArguments, required } from './arguments.ts';
+import { nodeUrl, nodeUrlDefault, parseArguments, required } from './arguments.ts';
 import { CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
 
 /** Compares the books of a running cluster, and decides about outcomes that its system of record refuses. */
 
-const urlDefault = 'http://127.0.0.1:8080';
 const progressEveryMs = 5_000;
 /** A report takes as long as reading all payments takes. */
 const requestTimeoutMs = 30 * 60_000;
@@ -27,7 +26,7 @@ export const reconcile: Command = {
   parked retry    send one of them again
   parked discard  give up its delivery: you have entered it by hand, and the inventory is as it should be
 
-  --url URL       the HTTP interface of a node (default ${urlDefault}); given several times, the node that
+  --url URL       the HTTP interface of a node (default ${nodeUrlDefault}); given several times, the node that
                   leads is found among them, which makes reports and retries
   --since TIME    leave out orders created before: a time such as 2026-11-01T00:00Z, or a duration such as 24h
   --json          print what the node answers
@@ -42,7 +41,7 @@ book could not be read). Of the others: 0 done; 1 refused; 2 asked for wrongly.`
       'reconcile',
       args,
       {
-        url: { type: 'string', multiple: true, default: [urlDefault] },
+        url: { type: 'string', multiple: true, default: [nodeUrlDefault] },
         since: { type: 'string' },
         json: { type: 'boolean', default: false },
         reason: { type: 'string' },
@@ -50,7 +49,10 @@ book could not be read). Of the others: 0 done; 1 refused; 2 asked for wrongly.`
       },
       { names: ['ACTION'], optional: ['WHAT', 'ORDER'] },
     );
-    const nodes = new Nodes(values.url.map(baseUrlOf), context);
+    const nodes = new Nodes(
+      values.url.map((url) => nodeUrl('reconcile', url)),
+      context,
+    );
     const [action, what = 'list', order] = positionals;
     const named = (): string => {
       if (order === undefined) throw new UsageError(`freehold reconcile parked ${what}: ORDER is missing`);
@@ -245,12 +247,4 @@ function sinceOf(text: string): number {
     throw new UsageError(`freehold reconcile: --since must be such as 2026-11-01T00:00Z or 24h, not ${text}`);
   }
   return at;
-}
-
-function baseUrlOf(text: string): string {
-  const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new UsageError(`freehold reconcile: --url must be such as ${urlDefault}, not ${text}`);
-  }
-  return url.href.replace(/\/+$/, '');
 }

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { parseArguments, required } from './arguments.ts';
+import { nodeUrl, nodeUrlDefault, parseArguments, required } from './arguments.ts';
 import { CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
 
 /** Puts right what the system of record says is on hand, through any node's HTTP interface. */
 
-const urlDefault = 'http://127.0.0.1:8080';
 const requestTimeoutMs = 30_000;
 
 export const stock: Command = {
@@ -20,7 +19,7 @@ Changes what is on hand in the system of record, and has the change recorded the
   --restock      units came in; without it the figure is corrected
   --who NAME     who answers for it (default: the user who types)
   --key KEY      names the change: the same key again changes nothing more (default: drawn at random, and printed)
-  --url URL      the HTTP interface of a node (default ${urlDefault})
+  --url URL      the HTTP interface of a node (default ${nodeUrlDefault})
 
 Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the key that is printed); 2 asked for wrongly.`,
 
@@ -34,7 +33,7 @@ Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the 
         restock: { type: 'boolean', default: false },
         who: { type: 'string' },
         key: { type: 'string' },
-        url: { type: 'string', default: urlDefault },
+        url: { type: 'string', default: nodeUrlDefault },
       },
       { names: ['ACTION', 'SKU'] },
     );
@@ -50,11 +49,8 @@ Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the 
       reason: required('stock', 'reason', values.reason),
       by: values.who ?? required('stock', 'who', context.environment['USER']),
     };
-    const base = URL.parse(values.url);
-    if (base === null || !/^https?:$/.test(base.protocol))
-      throw new UsageError(`freehold stock: --url must be such as ${urlDefault}, not ${values.url}`);
-    const path = `/stock/${encodeURIComponent(sku)}/adjustments`;
-    const answer = await ask(`${base.href.replace(/\/+$/, '')}${path}`, key, body, context);
+    const url = `${nodeUrl('stock', values.url)}/stock/${encodeURIComponent(sku)}/adjustments`;
+    const answer = await ask(url, key, body, context);
     const { status, onHand, detail, code } = answer;
     if (status !== 200 && status !== 201) {
       throw new CommandError(
