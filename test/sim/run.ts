@@ -20,6 +20,7 @@ import { Bank } from './world/bank.ts';
 import { SimNetwork } from './world/network.ts';
 import { Scheduler } from './world/scheduler.ts';
 import { ShopDatabase } from './world/shop-database.ts';
+import { lineOfEntry, lineOfFact } from './wording.ts';
 import { Trace } from './world/trace.ts';
 
 /**
@@ -147,7 +148,7 @@ class World {
         violations,
         now,
         onDecided: (entry) => {
-          trace.add('world', 'decided', `${entry.index}@${entry.term}`);
+          trace.add('world', 'decided', lineOfEntry(entry));
           this.#ledger.decided(entry);
         },
       },
@@ -161,6 +162,9 @@ class World {
       orders: this.#orders,
       bank,
       shop,
+      onFact: (fact, by) => {
+        trace.add(by, 'fact', lineOfFact(fact));
+      },
     });
     const snapshots = new SnapshotChecker({ violations, diskOf: (id) => this.#node(id).disk });
     const promises = new PromiseChecker({ violations, diskOf: (id) => this.#node(id).disk });
@@ -277,7 +281,10 @@ class World {
     this.#faults.end();
     this.#workload.endTrouble();
     await this.#comeToRest(calmAt + restWithinMs);
-    if (violations.first === undefined) await this.#checkRest();
+    // Damage that nobody had met may end a node while everything is read back: then it heals, and all is read again.
+    while (violations.first === undefined && !(await this.#isReadBack())) {
+      await this.#comeToRest(scheduler.now + restWithinMs);
+    }
   }
 
   result(): RunResult {
@@ -319,22 +326,30 @@ class World {
     violations.report('liveness', `${restWithinMs} ms after the last fault: ${what ?? 'at rest too late'}`);
   }
 
-  /** Reads back what the nodes hold, which takes simulated time: damaged records heal on the way. */
-  async #checkRest(): Promise<void> {
-    const { scheduler, violations } = this;
+  /**
+   * Reads back what the nodes hold, which takes simulated time: damaged records heal on the way. False when a node has
+   * ended meanwhile, and nothing can be said.
+   */
+  async #isReadBack(): Promise<boolean> {
+    const { scheduler, violations, nodes } = this;
+    const lives = [...nodes.values()].map(({ life }) => life);
+    const isInterrupted = (): boolean => [...nodes.values()].some(({ life }, place) => life !== lives[place]);
     let isDone = false;
     const checking = this.#rest.check().then(
       () => {
         isDone = true;
       },
       (error: unknown) => {
+        if (isInterrupted()) return;
         violations.report('convergence', `what is held can not be read: ${String(error)}`);
       },
     );
-    await scheduler.run(scheduler.now + 30_000, () => this.#check() || isDone);
-    if (!isDone && violations.first === undefined)
-      violations.report('liveness', 'what is held can not be read back');
+    await scheduler.run(scheduler.now + 30_000, () => this.#check() || isDone || isInterrupted());
+    if (violations.first !== undefined) return true;
+    if (isInterrupted()) return false;
     if (isDone) await checking;
+    else violations.report('liveness', 'what is held can not be read back');
+    return true;
   }
 
   /** After each happening. True when the run is over. */

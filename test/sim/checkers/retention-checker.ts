@@ -1,6 +1,7 @@
 import type { Operation } from '../../../store/disk/port.ts';
 import type { NodeId } from '../../../store/environment.ts';
 import { openBase, openEntry, originOfBase, positionOf } from '../../../store/journal/records.ts';
+import type { RecordedEvent } from '../../../node/orders/events.ts';
 import { decodeEntry } from '../../../node/views/codec.ts';
 import type { Violations } from '../violations.ts';
 import type { Bank } from '../world/bank.ts';
@@ -30,6 +31,8 @@ export interface RetentionDependencies {
   readonly orders: OrderChecker;
   readonly bank: Bank;
   readonly shop: ShopDatabase;
+  /** Hears of each fact when it first is on any disk. */
+  readonly onFact?: (fact: RecordedEvent, by: NodeId) => void;
 }
 
 const basePrefix = 'journal/base/';
@@ -72,7 +75,7 @@ export class RetentionChecker {
   durable(id: NodeId, operations: readonly Operation[]): void {
     for (const operation of operations) {
       if (operation.kind === 'delete') continue;
-      if (operation.key.startsWith(entryPrefix)) this.#learn(operation.key, operation.value);
+      if (operation.key.startsWith(entryPrefix)) this.#learn(id, operation.key, operation.value);
       else if (operation.key.startsWith(basePrefix)) this.#checkBase(id, operation.key, operation.value);
     }
   }
@@ -112,10 +115,12 @@ export class RetentionChecker {
     }
   }
 
-  #learn(key: string, record: Uint8Array): void {
+  #learn(id: NodeId, key: string, record: Uint8Array): void {
     const position = positionOf(key);
     if (position === undefined) return;
-    const { orderId, type, at } = decodeEntry(openEntry(position, record).entry);
+    const fact = decodeEntry(openEntry(position, record).entry);
+    const { orderId, type, at } = fact;
+    if (!this.#subjects.has(key)) this.#dependencies.onFact?.(fact, id);
     this.#subjects.set(key, orderId);
     if (type !== 'registered') return;
     this.#registeredAt.set(orderId, Math.min(at, this.#registeredAt.get(orderId) ?? Infinity));
