@@ -243,6 +243,16 @@ function chooseRegistration(all: readonly RecordedEvent[]): Fact<'registered'> |
   return standing.find((event) => !deferred.has(event.id)) ?? standing[0];
 }
 
+/**
+ * Registrations that may have been answered `201`, for all that their own nodes said: neither withdrawn nor deferred.
+ * The one that the fold would choose first.
+ */
+export function standingRegistrations(events: Iterable<RecordedEvent>): readonly string[] {
+  const all = [...events].toSorted(byTimeThenId);
+  const deferred = saidOf('deferred', all);
+  return standingOf(all).flatMap(({ id }) => (deferred.has(id) ? [] : [id]));
+}
+
 /** Registrations that did not say of themselves that they lost. */
 function standingOf(all: readonly RecordedEvent[]): readonly Fact<'registered'>[] {
   const withdrawn = saidOf('withdrawn', all);

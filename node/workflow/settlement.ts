@@ -1,37 +1,34 @@
-import type { Journal, Position } from '../../store/journal/port.ts';
+import type { Environment } from '../../store/environment.ts';
+import type { ClaimStanding, Journal } from '../../store/journal/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
+import { standingRegistrations } from '../orders/fold.ts';
 import type { Horizon } from '../ports/retention.ts';
 import type { OrderLog } from './order-log.ts';
 import { positionId } from './order-log.ts';
 import type { Membership, Views } from './ports.ts';
-import { proposeRegistration, type ClaimSurvey } from './registration.ts';
+import { judgeRegistrations, type Judgement, type Vote } from './registration.ts';
 
 /**
  * Makes this node the home of an order, and settles which of its registrations is the one.
  *
- * S1  A registration that was answered `201` is the one that is settled on: a majority holds its claim, so a
- *     survey of a majority meets it, and the ledger keeps the first registration proposed to it.
+ * S1  A registration that was answered `201` is the one that is settled on: nothing is settled while another one could
+ *     have won, or could still win (B1 to B3 in registration.ts, with the limit told there), and the ledger keeps the
+ *     first registration proposed to it.
  * S2  A node that does not reach a majority of the voters settles nothing.
  * S3  A deferred order is either taken up, because its client came back, or abandoned, and never both: whoever does
  *     the one or the other first puts its claim to the ledger, where the first one stands.
- * S4  Voters that lost their disk abstain on the claims they find again, and in the end they may be a majority. What
- *     anybody was told is here all the same, once a majority was asked for what it holds; and a registration that was
- *     answered `201` is neither withdrawn nor deferred, so the fold's choice is the one to propose.
+ * S4  Voters that lost their disk forgot their votes, and in the end they may be a majority. What anybody was told is
+ *     here all the same, once a majority was asked for what it holds.
  * S5  A claim speaks for its registration only once that has come here. Then it either is one of the order's facts, or
  *     lies behind the horizon: it was never answered, or its order closed long ago and this one has come by its key
  *     again. In neither case does its claim count, or nobody could ever build on what it names.
  * S6  What is settled on was not created before the horizon: the ledger is told when the proposed one was, and keeps none
  *     that would be forgotten as soon as it stands. A registration that lies behind the horizon and came here all the
  *     same, beside a younger one, does not count either.
- *
- * Limit: when a home dies before it has built on its registration (W8 in driver.ts), another registration of the same key
- * is in flight, and of the other voters one is unreachable (two of five) or abstains, the survey may be a tie; then the
- * ledger's choice stands, whichever was answered.
- * And a registration that no majority had acknowledged before is known to be on this node's disk and its origin's
- * only, until the next exchange of version vectors (a second or two) brings it to the others.
  */
 export interface SettlementDependencies {
-  readonly journal: Pick<Journal, 'holders' | 'covers'>;
+  readonly environment: Pick<Environment, 'clock'>;
+  readonly journal: Pick<Journal, 'holders' | 'covers' | 'vector'>;
   readonly ledger: Pick<Ledger, 'claim'>;
   readonly views: Pick<Views, 'get' | 'events' | 'hasTakenIn'>;
   readonly log: OrderLog;
@@ -40,12 +37,18 @@ export interface SettlementDependencies {
   readonly retention?: Pick<Horizon, 'horizon'>;
 }
 
-type SurveyDependencies = Pick<SettlementDependencies, 'journal' | 'views' | 'membership' | 'retention'>;
+type SurveyDependencies = Pick<
+  SettlementDependencies,
+  'environment' | 'journal' | 'views' | 'membership' | 'retention'
+>;
 
 /** `forgotten`: it ended so long ago that the ledger knows it no more. */
 export type Settled = 'home' | 'unsettled' | 'forgotten';
 
 const SURVEY_TIMEOUT_MS = 2_000;
+/** A vote is given when its registration arrives: on a link that is there, or was just made, at once. */
+const VOTE_PATIENCE_MS = 100;
+const VOTE_ATTEMPTS = 8;
 
 /** What stands in the ledger in place of a registration, once an order is given up. */
 const ABANDONED = 'abandoned';
@@ -57,9 +60,9 @@ export async function becomeHome(orderId: string, dependencies: SettlementDepend
   if (folded === undefined) return 'unsettled';
   let { registration } = folded.order;
   if (!folded.confirmed) {
-    const survey = await surveyed(orderId, dependencies);
-    if (survey === undefined) return 'unsettled';
-    const proposal = proposeRegistration(survey, registration) ?? registration;
+    const judgement = await judged(orderId, dependencies);
+    if (judgement?.kind !== 'settled') return 'unsettled';
+    const proposal = judgement.registration ?? registration;
     const proposed = (await views.events(orderId))?.find(({ id }) => id === proposal);
     // S6.
     const createdAt = proposed?.at ?? folded.order.createdAt;
@@ -101,37 +104,53 @@ export async function forsake(
 }
 
 /**
- * Whether no client can have been told `201` for this deferred order: every registration that a majority holds a
- * claim for is known here (S5), and all that are known here are deferred or withdrawn. Another one's events may be on
- * their way, when this node comes back after a while.
+ * Whether no client can have been told `201` for this deferred order, nor will be: none of its registrations can have
+ * won. Another one's events may be on their way, when this node comes back after a while.
  */
 async function isForsaken(orderId: string, dependencies: SurveyDependencies): Promise<boolean> {
-  if ((await surveyed(orderId, dependencies)) === undefined) return false;
+  if ((await judged(orderId, dependencies))?.kind !== 'settled') return false;
   return (await dependencies.views.get(orderId))?.deferred === true;
 }
 
-/**
- * Undefined when no majority answers, or what is claimed has not come here yet; empty when a majority can not tell whom
- * it voted for (S4).
- */
-async function surveyed(
+/** Undefined when no majority answers, or what a voter holds has not come here yet (S5). Waits for votes on their way. */
+async function judged(orderId: string, dependencies: SurveyDependencies): Promise<Judgement | undefined> {
+  const { environment, journal } = dependencies;
+  let knowsAll = false;
+  for (let attempt = 1; ; attempt += 1) {
+    const judgement = await judgedNow(orderId, knowsAll, dependencies);
+    if (judgement?.kind !== 'open' || judgement.wants === 'voter' || attempt === VOTE_ATTEMPTS)
+      return judgement;
+    if (judgement.wants === 'knowledge') {
+      // S4.
+      knowsAll = await journal.covers(SURVEY_TIMEOUT_MS);
+      if (!knowsAll) return undefined;
+    } else await new Promise<void>((resolve) => environment.clock.after(VOTE_PATIENCE_MS, resolve));
+  }
+}
+
+async function judgedNow(
   orderId: string,
+  knowsAll: boolean,
   { journal, views, membership, retention }: SurveyDependencies,
-): Promise<ClaimSurvey | undefined> {
-  const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
-  const voters = membership.members.filter((member) => member.voter).length;
-  if (holders.size <= Math.floor(voters / 2)) {
-    return (await journal.covers(SURVEY_TIMEOUT_MS)) ? new Map() : undefined;
-  }
-  for (const holder of holders.values()) {
-    if (holder !== null && !(await views.hasTakenIn(holder))) return undefined;
-  }
+): Promise<Judgement | undefined> {
+  const answers = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
+  const held = [...answers.values()].flatMap((answer) => (answer.kind === 'held' ? [answer.holder] : []));
+  const vector = knowsAll ? Object.entries(journal.vector()) : [];
+  const neededHere = [...held, ...vector.map(([origin, sequence]) => ({ origin, sequence }))];
+  for (const position of neededHere) if (!(await views.hasTakenIn(position))) return undefined;
   const horizon = retention?.horizon() ?? 0;
   const events = (await views.events(orderId)) ?? [];
-  const facts = new Set(events.filter(({ at }) => at >= horizon).map(({ id }) => id));
-  const claimed = (holder: Position | null): string | null => {
-    const registration = holder === null ? null : positionId(holder);
-    return registration !== null && facts.has(registration) ? registration : null;
+  const counting = new Set(events.filter(({ at }) => at >= horizon).map(({ id }) => id));
+  const voteOf = (answer: ClaimStanding): Vote => {
+    if (answer.kind === 'passed') return { kind: 'none' };
+    if (answer.kind !== 'held') return answer;
+    const registration = positionId(answer.holder);
+    return counting.has(registration) ? { kind: 'for', registration } : { kind: 'none' };
   };
-  return new Map([...holders].map(([node, holder]) => [node, claimed(holder)]));
+  return judgeRegistrations({
+    voters: membership.members.filter(({ voter }) => voter).map(({ id }) => id),
+    votes: new Map([...answers].map(([voter, answer]) => [voter, voteOf(answer)])),
+    standing: standingRegistrations(events).filter((registration) => counting.has(registration)),
+    knowsAll,
+  });
 }

@@ -6,7 +6,7 @@ import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
 import type { Electorate } from './electorate.ts';
 import type { Intake } from './intake.ts';
-import { JournalError, type Position } from './port.ts';
+import { JournalError, type ClaimStanding } from './port.ts';
 import type { RecoveryPhase } from './recovery.ts';
 import { channels, decodeHolder, encodeClaim, type HolderAnswer } from './wire.ts';
 
@@ -25,13 +25,13 @@ export class Holders {
     this.#dependencies = dependencies;
   }
 
-  /** Per voter that answered in time and knows: its holder, or null. */
+  /** Per voter that answered in time and knows. */
   async ask(
     claim: string,
     options: { readonly timeoutMs: number },
-  ): Promise<ReadonlyMap<NodeId, Position | null>> {
+  ): Promise<ReadonlyMap<NodeId, ClaimStanding>> {
     const { network, environment, electorate } = this.#dependencies;
-    const holders = new Map<NodeId, Position | null>();
+    const holders = new Map<NodeId, ClaimStanding>();
     const request = encodeClaim(claim);
     await Promise.all(
       electorate.voters.map(async (voter) => {
@@ -40,7 +40,7 @@ export class Holders {
             voter === electorate.self
               ? await this.here(claim)
               : decodeHolder(await network.request(voter, channels.holders, request, options));
-          if (answer.kind !== 'unknown') holders.set(voter, answer.kind === 'none' ? null : answer.holder);
+          if (answer.kind !== 'unknown') holders.set(voter, answer);
         } catch (error) {
           environment.log.debug({ voter, error: String(error) }, 'a voter did not answer');
         }
@@ -57,10 +57,20 @@ export class Holders {
         kind: 'lookup',
         claim,
         answer: (record) => {
-          if (record?.standing === 'granted') resolve({ kind: 'held', holder: record.holder });
-          // Who was no voter when it met the claim has given no vote, and knows it.
-          else if (record?.standing === 'observed') resolve({ kind: 'none' });
-          else resolve({ kind: record === undefined && phase() === 'open' ? 'none' : 'unknown' });
+          switch (record?.standing) {
+            case 'granted':
+              resolve({ kind: 'held', holder: record.holder });
+              break;
+            case 'inherited':
+              resolve({ kind: 'forgot' });
+              break;
+            // Who was no voter when it met the claim has given no vote, and knows it.
+            case 'observed':
+              resolve({ kind: 'passed' });
+              break;
+            case undefined:
+              resolve({ kind: phase() === 'open' ? 'free' : 'unknown' });
+          }
         },
         refuse: reject,
       });

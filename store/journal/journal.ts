@@ -20,6 +20,7 @@ import {
   JournalError,
   type Appended,
   type Base,
+  type ClaimStanding,
   type Durability,
   type Entry,
   type Journal,
@@ -309,7 +310,7 @@ class ZoneJournal implements OpenJournal {
   holders(
     claim: string,
     options: { readonly timeoutMs: number },
-  ): Promise<ReadonlyMap<NodeId, Position | null>> {
+  ): Promise<ReadonlyMap<NodeId, ClaimStanding>> {
     return this.#holders.ask(claim, options);
   }
 

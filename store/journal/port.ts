@@ -43,6 +43,17 @@ export type ClaimVerdict =
   /** No majority answered in time, or the voters changed meanwhile. The registration may yet become durable. */
   | { readonly kind: 'unavailable' };
 
+/** What a voter's one vote on a claim has become. */
+export type ClaimStanding =
+  /** It went to this entry, for ever. */
+  | { readonly kind: 'held'; readonly holder: Position }
+  /** It is still to be given, to the first registration that comes there. */
+  | { readonly kind: 'free' }
+  /** The disk that knew is lost. It may have gone to anybody, and goes to nobody any more. */
+  | { readonly kind: 'forgot' }
+  /** It went to nobody and never will: the voter was none yet when it met the claim. */
+  | { readonly kind: 'passed' };
+
 export interface Appended {
   readonly position: Position;
   /** Resolves when the asked durability holds. Rejects with JournalError UNAVAILABLE after the time-out. */
@@ -79,13 +90,13 @@ export interface Journal {
   ): Promise<{ readonly position?: Position; readonly verdict: ClaimVerdict }>;
 
   /**
-   * Asks the zone's voters (itself included, if it is one) which entry each holds `claim` for; null where it
-   * holds none. Voters that do not answer in time are absent. For settling an order whose home is gone.
+   * Asks the zone's voters (itself included, if it is one) what became of the vote of each on `claim`. Those that do
+   * not answer in time, or do not know yet, are absent. For settling an order whose home is gone.
    */
   holders(
     claim: string,
     options: { readonly timeoutMs: number },
-  ): Promise<ReadonlyMap<NodeId, Position | null>>;
+  ): Promise<ReadonlyMap<NodeId, ClaimStanding>>;
 
   /**
    * Hears every entry once it is on this node's disk, each once per process life, in sequence order per

@@ -13,7 +13,7 @@
 import type { NodeId } from '../environment.ts';
 import { ByteReader, ByteWriter, WireError } from './bytes.ts';
 import type { Vote } from './claims.ts';
-import type { Base, Position, VersionVector } from './port.ts';
+import type { Base, ClaimStanding, Position, VersionVector } from './port.ts';
 
 export const channels = {
   push: 'journal/push',
@@ -73,9 +73,8 @@ export interface PullRequest {
 
 /** What a voter answers to "whom do you hold this claim for". */
 export type HolderAnswer =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'held'; readonly holder: Position }
-  /** It lost its disk and cannot tell. */
+  | ClaimStanding
+  /** It does not know yet what its disk has forgotten. */
   | { readonly kind: 'unknown' };
 
 function open(frame: Uint8Array, expected = version): ByteReader {
@@ -202,22 +201,37 @@ export function decodeClaim(frame: Uint8Array): string {
 export function encodeHolder(answer: HolderAnswer): Uint8Array {
   const writer = write(32);
   switch (answer.kind) {
-    case 'none':
+    case 'free':
       return writer.byte(0).finish();
     case 'unknown':
       return writer.byte(1).finish();
     case 'held':
       return writer.byte(2).number(answer.holder.sequence).text(answer.holder.origin).finish();
+    case 'forgot':
+      return writer.byte(3).finish();
+    case 'passed':
+      return writer.byte(4).finish();
   }
 }
 
 export function decodeHolder(frame: Uint8Array): HolderAnswer {
   const reader = open(frame);
-  const kind = reader.byte();
-  if (kind === 0) return { kind: 'none' };
-  if (kind === 1) return { kind: 'unknown' };
-  const sequence = reader.number();
-  return { kind: 'held', holder: { origin: reader.text(), sequence } };
+  switch (reader.byte()) {
+    case 0:
+      return { kind: 'free' };
+    case 1:
+      return { kind: 'unknown' };
+    case 2: {
+      const sequence = reader.number();
+      return { kind: 'held', holder: { origin: reader.text(), sequence } };
+    }
+    case 3:
+      return { kind: 'forgot' };
+    case 4:
+      return { kind: 'passed' };
+    default:
+      throw new WireError('an answer about a claim that this program does not know');
+  }
 }
 
 /** The head of a frame for `records`, with the base if there is one. */

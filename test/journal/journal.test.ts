@@ -42,13 +42,13 @@ test('one claim has one winner; the others learn its holder, the next are told a
   );
   expect(second).toEqual({ verdict: { kind: 'lost', holder: { origin: 'n1', sequence: 1 } } });
   const holders = cluster.journal('n3').holders('order', { timeoutMs: 1_000 });
-  const holder = { origin: 'n1', sequence: 1 };
+  const held = { kind: 'held', holder: { origin: 'n1', sequence: 1 } };
   expect(await cluster.clock.resolve(holders, { withinMs: 1_000 })).toEqual(
-    new Map(cluster.ids.map((id) => [id, holder])),
+    new Map(cluster.ids.map((id) => [id, held])),
   );
   const unclaimed = cluster.journal('n3').holders('another', { timeoutMs: 1_000 });
   expect(await cluster.clock.resolve(unclaimed, { withinMs: 1_000 })).toEqual(
-    new Map(cluster.ids.map((id) => [id, null])),
+    new Map(cluster.ids.map((id) => [id, { kind: 'free' }])),
   );
 });
 

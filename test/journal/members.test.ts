@@ -436,12 +436,12 @@ describe('a change of voters', () => {
     zone.spreadAll();
     await settled(zone);
     const holders = cluster.journal('n2').holders('order', { timeoutMs: 1_000 });
-    const holder = { origin: 'n1', sequence: 1 };
+    const held = { kind: 'held', holder: { origin: 'n1', sequence: 1 } };
     expect(Object.fromEntries(await cluster.clock.resolve(holders, { withinMs: 2_000 }))).toEqual({
-      n1: holder,
-      n2: holder,
-      n3: holder,
-      n4: null,
+      n1: held,
+      n2: held,
+      n3: held,
+      n4: { kind: 'passed' },
     });
   });
 

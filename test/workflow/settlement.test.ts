@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeEvent } from '../../node/views/codec.ts';
 import { OrderLog } from '../../node/workflow/order-log.ts';
 import { becomeHome } from '../../node/workflow/settlement.ts';
-import type { Position } from '../../store/journal/port.ts';
+import type { ClaimStanding, Position } from '../../store/journal/port.ts';
 import { stockLedger } from '../support/stock-ledger.ts';
 import { fact, orderId, registered, world } from '../views/world.ts';
 
@@ -18,9 +18,9 @@ async function rivals() {
   journal.keep('n3', fact('twice', 60, 'n3:1', { type: 'deferred', data: { reason: 'QUORUM_UNAVAILABLE' } }));
   await views.flush();
   const earlier: Position = { origin: 'n3', sequence: 1 };
-  const claims = new Map<string, Position | null>([
-    ['n1', earlier],
-    ['n3', earlier],
+  const claims = new Map<string, ClaimStanding>([
+    ['n1', { kind: 'held', holder: earlier }],
+    ['n3', { kind: 'held', holder: earlier }],
   ]);
   const ledger = await stockLedger({ clock, products: [] });
   const members = ['n1', 'n2', 'n3'].map((id) => ({ id, voter: true }));
@@ -31,7 +31,8 @@ async function rivals() {
   };
   const become = (horizon: number) =>
     becomeHome(orderId('twice'), {
-      journal: { holders: async () => claims, covers: async () => true },
+      environment: { clock },
+      journal: { holders: async () => claims, covers: async () => true, vector: () => ({}) },
       ledger,
       views,
       log: new OrderLog({ self: 'n1' }, { clock, journal: { append }, views, encode: encodeEvent }),
