@@ -6,7 +6,7 @@
  * V2  Gossip may be lost: every reachable peer is also asked, on each new link and at intervals.
  * V3  An origin that can push to us is left to do so, unless it does not get on.
  * V4  Who has waited for a majority has what it held when the waiting began: only answers to questions asked since
- *     then are counted.
+ *     then are counted, and of disks that have relearned what they forgot.
  */
 import type { Environment, NodeId } from '../environment.ts';
 import type { Network } from '../peers/port.ts';
@@ -31,6 +31,8 @@ export interface ConvergenceDependencies {
   readonly vector: () => VersionVector;
   /** Own entries are pulled from others. */
   readonly relearning: () => boolean;
+  /** This disk holds all that it ever acknowledged. */
+  readonly isWhole: () => boolean;
   /** Decides and persists a page; resolves when it is on disk, false when there was no room for it. */
   readonly take: (origin: NodeId, entries: readonly SealedEntry[], base?: Base) => Promise<boolean>;
   /** A peer answered what it holds, by request: fresher than anything it announced. */
@@ -56,8 +58,10 @@ interface Peer {
 interface CatchUp {
   /** Only answers to questions asked after this one count (V4), */
   readonly since: number;
-  /** and only of who knew of this epoch by then. */
+  /** of who knew of this epoch by then, */
   readonly epoch: number;
+  /** and whose disk has forgotten nothing that it once counted for. */
+  readonly ofWhole: boolean;
   readonly targets: Map<NodeId, number>;
   readonly answered: Set<NodeId>;
   /** Whether enough of the others have answered. */
@@ -182,19 +186,22 @@ export class Convergence {
       const missing = [...this.#peers.values()].filter((peer) => !from.has(peer.id));
       return missing.length === 0 || (now >= patienceEndsAt && !missing.some((peer) => peer.reachable));
     };
-    await this.#catchUp({ since: 0, epoch: 0, targets, answered, heard }, timeoutMs);
+    await this.#catchUp({ since: 0, epoch: 0, ofWhole: false, targets, answered, heard }, timeoutMs);
   }
 
   /**
    * True once everything that a majority of the voters held when this was asked is on this disk. Who does not know of
-   * `epoch` yet is asked again until it does.
+   * `epoch` yet is asked again until it does, and so is who relearns: what a lost disk held is missed by nobody there.
    */
   covers(timeoutMs: number, epoch = 0): Promise<boolean> {
-    const { self, voters } = this.#dependencies.electorate;
+    const { electorate, isWhole } = this.#dependencies;
+    const { self, voters } = electorate;
     const others = voters.filter((voter) => voter !== self);
     const needed = majorityOf(voters.length) - (voters.length - others.length);
-    const heard: CatchUp['heard'] = (from) => others.filter((voter) => from.has(voter)).length >= needed;
-    const catchUp = { since: this.#questions, epoch, targets: new Map(), answered: new Set<NodeId>(), heard };
+    const heard: CatchUp['heard'] = (from) =>
+      isWhole() && others.filter((voter) => from.has(voter)).length >= needed;
+    const answered = new Set<NodeId>();
+    const catchUp = { since: this.#questions, epoch, ofWhole: true, targets: new Map(), answered, heard };
     const waiting = this.#catchUp(catchUp, timeoutMs);
     for (const voter of others) {
       const peer = this.#peers.get(voter);
@@ -242,17 +249,21 @@ export class Convergence {
       .then((answer) => {
         const held = decodeHeld(answer);
         if (this.#closed || link !== peer.link || this.#peers.get(peer.id) !== peer) return;
-        const { epoch, vector: positions } = held;
+        const { epoch, vector: positions, isWhole } = held;
         const now = environment.clock.monotonic();
         peer.vector = new Map(positions);
         peer.answered = held;
-        // Who has not heard of the voters that this node counts with will in a moment, and counts only then.
-        const isBehind = epoch < electorate.known;
+        // Who has not heard of the voters that this node counts with, or relearns, will in a moment, and counts only then.
+        const isBehind = epoch < electorate.known || !isWhole;
         peer.askAt =
           now + (isBehind ? resendAfterMs / 4 : exchangeEveryMs * (0.75 + environment.random() * 0.5));
         for (const catchUp of this.#catchUps) {
           if (question <= catchUp.since) peer.askAt = 0;
-          else if (epoch >= catchUp.epoch && !catchUp.answered.has(peer.id)) {
+          else if (
+            epoch >= catchUp.epoch &&
+            (isWhole || !catchUp.ofWhole) &&
+            !catchUp.answered.has(peer.id)
+          ) {
             catchUp.answered.add(peer.id);
             raise(catchUp.targets, positions);
           }

@@ -237,6 +237,7 @@ class ZoneJournal implements OpenJournal {
         accepted: (origin) => this.#intake.accepted(origin),
         vector: () => this.vector(),
         relearning: () => this.#opening.phase === 'relearning',
+        isWhole: () => this.#opening.phase === 'open',
         take: (origin, entries, base) => this.#take(origin, entries, base),
         onAnswer: (peer, held) => this.#onPeerAnswered(peer, held),
         onAnnounced: (peer, vector) => this.#opening.check(peer, vector),
@@ -254,6 +255,7 @@ class ZoneJournal implements OpenJournal {
         bases: this.#bases,
         convergence: this.#convergence,
         vector: () => this.vector(),
+        isWhole: () => this.#opening.phase === 'open',
         holder: (claim) => this.#holders.here(claim),
         onAcknowledgement: (from, acknowledgement) => this.#onAcknowledgement(from, acknowledgement),
         onReachability: (peer, reachable) => {

@@ -41,6 +41,8 @@ export interface ServiceDependencies {
   readonly bases: Bases;
   readonly convergence: Convergence;
   readonly vector: () => VersionVector;
+  /** This disk holds all that it ever acknowledged. */
+  readonly isWhole: () => boolean;
   readonly holder: (claim: string) => Promise<HolderAnswer>;
   readonly onAcknowledgement: (from: NodeId, acknowledgement: Acknowledgement) => void;
   readonly onReachability: (peer: NodeId, reachable: boolean) => void;
@@ -88,8 +90,8 @@ export class Service {
       }),
       network.onRequest(channels.vector, async (from) => {
         this.#admit(from);
-        const { electorate, vector } = this.#dependencies;
-        return encodeHeld(electorate.known, vector());
+        const { electorate, vector, isWhole } = this.#dependencies;
+        return encodeHeld(electorate.known, vector(), { isWhole: isWhole() });
       }),
       network.onRequest(channels.pull, (from, frame) => this.#onPull(from, frame)),
       network.onRequest(channels.holders, async (from, frame) => {

@@ -13,7 +13,7 @@
 import type { NodeId } from '../environment.ts';
 import { ByteReader, ByteWriter, WireError } from './bytes.ts';
 import type { Vote } from './claims.ts';
-import type { Base, ClaimStanding, Position, VersionVector } from './port.ts';
+import type { Base, ClaimStanding, VersionVector } from './port.ts';
 
 export const channels = {
   push: 'journal/push',
@@ -29,6 +29,8 @@ const version = 1;
 const versionWithBase = 2;
 /** Of what counts towards majorities. */
 const versionWithEpoch = 3;
+/** Of what a disk holds that still relearns what it forgot. */
+const versionOfPart = 4;
 /** What a frame holds besides its records, at most. */
 const frameOverheadBytes = 32;
 /** What an entry weighs in a frame besides its record, at most. */
@@ -165,18 +167,26 @@ export interface Held {
   /** Which voters it knew of when it looked. */
   readonly epoch: number;
   readonly vector: ReadonlyMap<NodeId, number>;
+  /** Whether its disk holds all that it ever acknowledged. */
+  readonly isWhole: boolean;
 }
 
-export function encodeHeld(epoch: number, vector: VersionVector): Uint8Array {
-  return write(16, versionWithEpoch).number(epoch).bytes(encodeVector(vector)).finish();
+export function encodeHeld(
+  epoch: number,
+  vector: VersionVector,
+  options: { readonly isWhole: boolean },
+): Uint8Array {
+  const layout = options.isWhole ? versionWithEpoch : versionOfPart;
+  return write(16, layout).number(epoch).bytes(encodeVector(vector)).finish();
 }
 
 export function decodeHeld(frame: Uint8Array): Held {
-  const reader = open(frame, versionWithEpoch);
+  const isWhole = frame[0] !== versionOfPart;
+  const reader = open(frame, isWhole ? versionWithEpoch : versionOfPart);
   const epoch = reader.number();
   const vector = decodeVector(reader.bytes());
   reader.end();
-  return { epoch, vector };
+  return { epoch, vector, isWhole };
 }
 
 export function encodePull({ origin, from, entriesMax }: PullRequest): Uint8Array {

@@ -310,6 +310,26 @@ describe('who asks a majority', () => {
     }
   });
 
+  test('does not take the word of a disk that has not relearned yet for that of the one it lost', async () => {
+    const cluster = await TestCluster.open({ seed: 13, size: 3 });
+    // n3 hears nothing of what n1 and n2 promise; then the one dies, and the other loses its disk.
+    cluster.network.partition([['n1', 'n2'], ['n3']]);
+    const { durable } = cluster.journal('n1').append(bytes('promised'), { durability: 'quorum' });
+    await cluster.clock.resolve(durable, { withinMs: 2_000 });
+    cluster.kill('n1');
+    cluster.kill('n2');
+    cluster.wipe('n2');
+    cluster.network.heal();
+    await cluster.start('n2');
+    await cluster.clock.advance(2_000);
+    expect(cluster.journal('n2').stats().phase).toBe('relearning');
+    expect(await cluster.clock.resolve(cluster.journal('n3').covers(1_000), { withinMs: 1_500 })).toBe(false);
+    expect(await cluster.clock.resolve(cluster.journal('n2').covers(1_000), { withinMs: 1_500 })).toBe(false);
+    await cluster.start('n1');
+    expect(await cluster.clock.resolve(cluster.journal('n3').covers(5_000), { withinMs: 5_500 })).toBe(true);
+    expect(cluster.journal('n3').vector()['n1']).toBe(1);
+  });
+
   test('hears that it may lack something when no majority answers', async () => {
     const cluster = await TestCluster.open({ seed: 11, size: 3 });
     cluster.network.partition([['n1'], ['n2', 'n3']]);

@@ -229,7 +229,7 @@ test('frames that make no sense, are damaged, or come from elsewhere change noth
   await cluster.start('n1');
   await cluster.start('n2');
   const { journal } = cluster.node('n2');
-  outsider.onRequest('journal/vector', async () => encodeHeld(0, {}));
+  outsider.onRequest('journal/vector', async () => encodeHeld(0, {}, { isWhole: true }));
   await cluster.opened();
   const before = journal.stats().rejectedFrames;
   for (const frame of [

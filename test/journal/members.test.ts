@@ -256,8 +256,8 @@ describe.each(Array.from({ length: 24 }, (_, index) => ({ seed: 500 + index })))
           expect(kept).toContain(`${winner}=${claim} at ${origin}`);
         }
       }
-      expect(winners.size).toBeGreaterThan(5);
-      expect(acknowledged.size).toBeGreaterThan(50);
+      expect(winners.size).toBeGreaterThan(3);
+      expect(acknowledged.size).toBeGreaterThan(40);
       expect(zone.changes.length).toBeGreaterThan(4);
     }, 30_000);
   },

@@ -60,10 +60,10 @@ test('every frame reads back as what was written', () => {
     ),
   );
   fc.assert(
-    fc.property(fc.dictionary(node, sequence), (written) => {
+    fc.property(fc.dictionary(node, sequence), fc.boolean(), (written, isWhole) => {
       expect(decodeVector(encodeVector(written))).toEqual(new Map(Object.entries(written)));
-      const held = { epoch: 3, vector: new Map(Object.entries(written)) };
-      expect(decodeHeld(encodeHeld(3, written))).toEqual(held);
+      const held = { epoch: 3, vector: new Map(Object.entries(written)), isWhole };
+      expect(decodeHeld(encodeHeld(3, written, { isWhole }))).toEqual(held);
     }),
   );
   fc.assert(
