@@ -47,8 +47,8 @@ export type Settled = 'home' | 'unsettled' | 'forgotten';
 
 const SURVEY_TIMEOUT_MS = 2_000;
 /** A vote is given when its registration arrives: on a link that is there, or was just made, at once. */
-const VOTE_PATIENCE_MS = 100;
-const VOTE_ATTEMPTS = 8;
+const VOTE_PATIENCE_MS = 1_000;
+const VOTE_ASKED_EVERY_MS = 100;
 
 /** What stands in the ledger in place of a registration, once an order is given up. */
 const ABANDONED = 'abandoned';
@@ -114,17 +114,20 @@ async function isForsaken(orderId: string, dependencies: SurveyDependencies): Pr
 
 /** Undefined when no majority answers, or what a voter holds has not come here yet (S5). Waits for votes on their way. */
 async function judged(orderId: string, dependencies: SurveyDependencies): Promise<Judgement | undefined> {
-  const { environment, journal } = dependencies;
+  const { journal } = dependencies;
+  const { clock } = dependencies.environment;
+  const deadline = clock.monotonic() + VOTE_PATIENCE_MS;
   let knowsAll = false;
-  for (let attempt = 1; ; attempt += 1) {
+  for (;;) {
     const judgement = await judgedNow(orderId, knowsAll, dependencies);
-    if (judgement?.kind !== 'open' || judgement.wants === 'voter' || attempt === VOTE_ATTEMPTS)
-      return judgement;
+    if (judgement?.kind !== 'open' || judgement.wants === 'voter') return judgement;
     if (judgement.wants === 'knowledge') {
       // S4.
       knowsAll = await journal.covers(SURVEY_TIMEOUT_MS);
       if (!knowsAll) return undefined;
-    } else await new Promise<void>((resolve) => environment.clock.after(VOTE_PATIENCE_MS, resolve));
+    } else if (clock.monotonic() >= deadline) {
+      return judgement;
+    } else await new Promise<void>((resolve) => clock.after(VOTE_ASKED_EVERY_MS, resolve));
   }
 }
 
