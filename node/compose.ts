@@ -231,6 +231,7 @@ export async function startNode(
     {
       self,
       trustProxy: config.http.trustProxy,
+      requestTimeoutMs: config.http.requestTimeoutMs,
       ...(config.http.rateLimit === undefined ? {} : { rateLimit: config.http.rateLimit }),
     },
     {

@@ -61,6 +61,11 @@ export const HTTP = {
   problems: counter('freehold_http_problems_total', 'Requests answered by a problem document, by its code.', [
     'code',
   ]),
+  givenUp: counter(
+    'freehold_http_requests_given_up_total',
+    'Requests that nobody waited for any more before they were answered: their client hung up (clientGone), or their time was over (deadline).',
+    ['reason'],
+  ),
 } as const;
 
 export const ORDERS = {
