@@ -1,3 +1,5 @@
+import type { Deadline } from './deadline.ts';
+
 /** A reconciler: a scheduled job that moves truth between Freehold and the system of record. */
 export interface ReconcilerStatus {
   /** `inbound` reads catalogue and inventory, `outbound` delivers what became of orders. */
@@ -81,8 +83,11 @@ export interface Reconcilers {
     readonly parked: readonly ParkedOrder[];
     readonly next?: string;
   };
-  /** Sends a parked outcome again, on the node that leads. Rejects with ReconcilerError. */
-  retryParked(orderId: string): Promise<RetriedOrder>;
+  /**
+   * Sends a parked outcome again, on the node that leads. Rejects with ReconcilerError, or with DeadlineExceeded when its
+   * turn came too late.
+   */
+  retryParked(orderId: string, deadline?: Deadline): Promise<RetriedOrder>;
   /**
    * Gives up the delivery of a parked outcome, on any node: somebody has entered it by hand, and the inventory is as it
    * should be. Resolves once a majority has noted it. Rejects with ReconcilerError.

@@ -1,6 +1,7 @@
 import type { Cancel, Environment } from '../../store/environment.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { Effect, TimerInput } from '../orders/effects.ts';
+import { NO_DEADLINE, type Deadline } from '../ports/deadline.ts';
 import type { TimerFunction } from '../ports/functions.ts';
 import { ReconcilerError } from '../ports/reconcilers.ts';
 import type {
@@ -200,14 +201,14 @@ class LedReconcilers implements RunningReconcilers {
     return from + limit < all.length && last !== undefined ? { parked, next: cursorOf(last) } : { parked };
   }
 
-  async retryParked(orderId: string): Promise<RetriedOrder> {
+  async retryParked(orderId: string, deadline: Deadline = NO_DEADLINE): Promise<RetriedOrder> {
     const { pending } = this.#dependencies;
     if (!this.#mayRun()) throw new ReconcilerError('NOT_LEADER', this.#whoLeads());
     if (!pending.parked().has(orderId)) throw notParked(orderId);
     await this.#prepareOnce().catch((error: unknown) => {
       throw asReconcilerError(error);
     });
-    const retried = await this.#outbound.retry(orderId).catch((error: unknown) => {
+    const retried = await this.#outbound.retry(orderId, deadline).catch((error: unknown) => {
       throw asReconcilerError(error);
     });
     if (retried === undefined) throw notParked(orderId);
