@@ -166,6 +166,7 @@ export async function startNode(
       environment,
       store,
       payments,
+      onProviderBack: (listener) => payments.onAnsweringAgain(listener),
       functions,
       sor,
       randomKey: randomUUID,
