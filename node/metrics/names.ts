@@ -303,9 +303,12 @@ export const RECONCILERS = {
     'Time of a run, by reconciler.',
     ['reconciler'],
   ),
-  lag: define('freehold_reconciler_lag_seconds', 'seconds', 'How far a reconciler is behind.', [
-    'reconciler',
-  ]),
+  lag: define(
+    'freehold_reconciler_lag_seconds',
+    'seconds',
+    'How far a reconciler is behind. Absent where only the leader knows.',
+    ['reconciler'],
+  ),
   pending: define(
     'freehold_reconciler_pending_orders',
     'orders',

@@ -11,8 +11,11 @@ export interface ReconcilerStatus {
   readonly lastSuccessAt?: number;
   /** Why the last run failed; absent when it succeeded. Holds no personal data and no secret. */
   readonly lastError?: string;
-  /** How far behind: since the last applied read (inbound), or the age of the oldest unsent outcome (outbound). */
-  readonly lagSeconds: number;
+  /**
+   * How far behind: since the last applied read (inbound), or the age of the oldest unsent outcome (outbound). Null when
+   * it is behind and only the node that leads can say by how much.
+   */
+  readonly lagSeconds: number | null;
   /** Outcomes that the system of record does not have yet; 0 for `inbound`. */
   readonly pending: number;
   /** What the system of record refused, newest first, at most 100: tried again by the next manual run. */

@@ -353,20 +353,22 @@ class LedReconcilers implements RunningReconcilers {
   }
 
   /** By what the ledger stands at, so that every node tells the same; until a first read, since this one leads. */
-  #inboundLagSeconds(): number {
+  #inboundLagSeconds(): number | null {
     const lastSyncAt = this.#dependencies.ledger.lastSyncAt();
     return this.#secondsSince(lastSyncAt === 0 ? this.#leadingSince : lastSyncAt);
   }
 
-  #outboundLagSeconds(): number {
+  /** Who does not deliver does not look at what waits, only at how much does. */
+  #outboundLagSeconds(): number | null {
     if (this.#dependencies.pending.count() === 0) return 0;
+    if (!this.#leading) return null;
     return this.#secondsSince(
       this.#outbound.oldestPendingAt() ?? this.#jobs.outbound.lastSuccessAt ?? this.#leadingSince,
     );
   }
 
-  #secondsSince(at: number | undefined): number {
-    return at === undefined ? 0 : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
+  #secondsSince(at: number | undefined): number | null {
+    return at === undefined ? null : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
   }
 }
 

@@ -249,7 +249,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
             name: 'outbound',
             running: false,
             lastRunAt: 1,
-            lagSeconds: 0.5,
+            lagSeconds: null,
             pending: 1,
             parked: [parkedOrder],
             rejected: [],

@@ -67,7 +67,10 @@ export function reconcilerRoutes({
           response: { 200: answers('All of them, as this node knows.', 'Reconcilers'), ...problems() },
         },
       },
-      async () => ({ reconcilers: reconcilers.status() }),
+      async () => {
+        const { leader } = ledger.status();
+        return { ...(leader === undefined ? {} : { leader }), reconcilers: reconcilers.status() };
+      },
     );
 
     app.post<{ Params: { name: string } }>(
