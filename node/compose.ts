@@ -166,6 +166,7 @@ export async function startNode(
       environment,
       store,
       payments,
+      onProviderBack: (listener) => payments.onAnsweringAgain(listener),
       functions,
       sor,
       randomKey: randomUUID,
@@ -231,6 +232,7 @@ export async function startNode(
     {
       self,
       trustProxy: config.http.trustProxy,
+      requestTimeoutMs: config.http.requestTimeoutMs,
       ...(config.http.rateLimit === undefined ? {} : { rateLimit: config.http.rateLimit }),
     },
     {

@@ -45,6 +45,8 @@ export interface NodeConfig {
   readonly http: HostAndPort & {
     /** Addresses and networks of proxies that are believed when they say whom they speak for. */
     readonly trustProxy: readonly string[];
+    /** How long a request may take, waiting that its client asked for not included. */
+    readonly requestTimeoutMs: number;
     /** How long a node that was told to stop serves on as ever, while it says that it is not ready. */
     readonly drainDelayMs: number;
     /** Of one client; absent when it is not limited. */
@@ -280,10 +282,10 @@ function build(file: string, document: ConfigDocument, problems: Problem[]): Nod
 }
 
 function httpOf(http: ConfigDocument['http']): NodeConfig['http'] {
-  const { host, port, trustProxy, drainDelay } = http;
+  const { host, port, trustProxy, requestTimeout, drainDelay } = http;
   const { perClient, window } = http.rateLimit;
   return {
-    ...{ host, port, trustProxy, drainDelayMs: drainDelay },
+    ...{ host, port, trustProxy, requestTimeoutMs: requestTimeout, drainDelayMs: drainDelay },
     ...(perClient === 0 ? {} : { rateLimit: { perClient, windowMs: window } }),
   };
 }

@@ -1,4 +1,4 @@
-import type { Environment } from '../store/environment.ts';
+import type { Cancel, Environment } from '../store/environment.ts';
 import { JournalError, type Entry, type Store } from '../store/index.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import type { FunctionSettings } from './orders/effects.ts';
@@ -56,6 +56,8 @@ export interface OrderFlowDependencies {
   readonly environment: Environment;
   readonly store: Pick<Store, 'journal' | 'ledger' | 'table' | 'reachable' | 'onReachability'>;
   readonly payments: Payments;
+  /** Tells each time that the provider answers again after it did not. */
+  readonly onProviderBack?: (listener: () => void) => Cancel;
   readonly functions: Omit<FunctionHost, 'close'>;
   readonly sor: SystemOfRecord;
   /** Once before the first read of the system of record, such as filling an empty catalogue. */
@@ -157,8 +159,14 @@ export async function startOrderFlow(
   );
   await lifecycle.start(
     'order flow',
-    () => supervisor.start(),
-    () => supervisor.stop(),
+    () => {
+      supervisor.start();
+      return dependencies.onProviderBack?.(() => driver.providerAnswersAgain());
+    },
+    (stopListening) => {
+      stopListening?.();
+      supervisor.stop();
+    },
   );
 
   const reconcilers = await lifecycle.start(

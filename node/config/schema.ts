@@ -65,6 +65,7 @@ export const configSchema = section({
     host: text('must be a host').default('127.0.0.1'),
     port: httpPort.default(defaultPorts.http),
     trustProxy: z.array(network, { error: 'must be a list of addresses and networks' }).max(64).default([]),
+    requestTimeout: duration({ min: '1s', max: '10m' }).prefault('30s'),
     drainDelay: durationOrZero({ min: '100ms', max: '10m' }).prefault(0),
     rateLimit: section({
       perClient: integer(0, 1_000_000).default(0),

@@ -44,6 +44,17 @@ export class FairQueue<Item> {
     this.#size += 1;
   }
 
+  /** Takes it out of its turn; false when it is not here. */
+  remove(owner: number, item: Item): boolean {
+    const line = this.#lines.get(owner);
+    const place = line?.indexOf(item) ?? -1;
+    if (line === undefined || place < 0) return false;
+    line.splice(place, 1);
+    if (line.length === 0) this.#lines.delete(owner);
+    this.#size -= 1;
+    return true;
+  }
+
   /** The next call of the first function in turn that `may` run; that function then goes to the end. */
   take(may: (owner: number) => boolean): Item | undefined {
     for (const [owner, line] of this.#lines) {

@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Environment } from '../../store/environment.ts';
 import type { FunctionInput, TriggerFact } from '../orders/effects.ts';
+import type { Deadline } from '../ports/deadline.ts';
 import { FunctionError } from '../ports/functions.ts';
 import type { Decision, FunctionErrorCode, FunctionHost, TimerFunction } from '../ports/functions.ts';
 import { MANIFEST_FILE, PAGE_BYTES, readManifest, TRIGGER_FACTS } from './manifest.ts';
@@ -106,8 +107,8 @@ class Host implements ExtismFunctionHost {
     return this.#pool.queueDepth;
   }
 
-  callHttp(route: string, input: FunctionInput): Promise<Decision> {
-    return this.#call(`http ${route}`, input);
+  callHttp(route: string, input: FunctionInput, deadline?: Deadline): Promise<Decision> {
+    return this.#call(`http ${route}`, input, deadline);
   }
 
   callOrder(fact: TriggerFact, input: FunctionInput): Promise<Decision> {
@@ -122,7 +123,7 @@ class Host implements ExtismFunctionHost {
     await this.#pool.close();
   }
 
-  async #call(trigger: string, input: FunctionInput): Promise<Decision> {
+  async #call(trigger: string, input: FunctionInput, deadline?: Deadline): Promise<Decision> {
     const target = this.#byTrigger.get(trigger);
     if (target === undefined) {
       throw new FunctionError('FUNCTION_UNAVAILABLE', trigger, 'no function has this trigger');
@@ -135,7 +136,12 @@ class Host implements ExtismFunctionHost {
     try {
       const job = { guest: target.index, input: JSON.stringify(input) };
       const quarantine = this.#quarantines.get(target);
-      const result = await this.#pool.call(job, target.manifest.timeoutMs, () => quarantine?.refusal());
+      const result = await this.#pool.call(
+        job,
+        target.manifest.timeoutMs,
+        () => quarantine?.refusal(),
+        deadline,
+      );
       this.#learn(quarantine, name, result);
       const decision = this.#decide(target, result);
       observe('ok');
@@ -173,6 +179,8 @@ class Host implements ExtismFunctionHost {
         throw new FunctionError('FUNCTION_TIMEOUT', name, `used up its ${timeoutMs} ms`);
       case 'queueFull':
         throw new FunctionError('FUNCTION_QUEUE_FULL', name, 'too many calls are waiting');
+      case 'expired':
+        throw new FunctionError('DEADLINE_EXCEEDED', name, 'nobody waits for it any more');
       case 'unavailable':
         throw new FunctionError('FUNCTION_UNAVAILABLE', name, result.reason);
     }

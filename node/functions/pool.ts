@@ -13,8 +13,11 @@
  *    with a single worker for one slow call. One that turns slow of a sudden loses the calls that were sent behind it.
  * 5. Slow functions are not starved either: while one waits that may run, a worker is kept free for it.
  * 6. While there is no worker and none can be started, calls are refused rather than kept waiting.
+ * 7. A call that nobody waits for any more leaves the queue at once, its place with it, and is not run. One that was sent to
+ *    a worker may be: at most `window` are, and what it answers is thrown away by whoever asked.
  */
 import type { Cancel, Environment } from '../../store/environment.ts';
+import { NO_DEADLINE, type Deadline } from '../ports/deadline.ts';
 import { FairQueue } from './fair-queue.ts';
 import { Pace } from './pace.ts';
 import {
@@ -38,7 +41,10 @@ export interface PoolOptions extends ThreadOptions {
 }
 
 export type PoolResult =
-  CallResult | { readonly kind: 'queueFull' } | { readonly kind: 'unavailable'; readonly reason: string };
+  | CallResult
+  | { readonly kind: 'queueFull' }
+  | { readonly kind: 'expired' }
+  | { readonly kind: 'unavailable'; readonly reason: string };
 
 export interface PoolObserver {
   /** A worker was ended: a call took too long, or the thread died. */
@@ -50,6 +56,7 @@ export type Admission = () => string | undefined;
 
 interface QueuedCall extends Call {
   readonly refusal: Admission;
+  readonly deadline: Deadline;
   settle(result: PoolResult): void;
 }
 
@@ -104,16 +111,28 @@ export class WorkerPool {
     return this.#queue.size;
   }
 
-  call(job: Job, timeoutMs: number, refusal: Admission = () => undefined): Promise<PoolResult> {
-    return new Promise((settle) => {
-      if (this.#unavailable !== undefined) {
-        settle({ kind: 'unavailable', reason: this.#unavailable });
-      } else if (this.#queue.offer(job.guest, { job, timeoutMs, refusal, settle })) {
-        this.#planDispatch();
-      } else {
-        settle({ kind: 'queueFull' });
-      }
+  call(
+    job: Job,
+    timeoutMs: number,
+    refusal: Admission = () => undefined,
+    deadline: Deadline = NO_DEADLINE,
+  ): Promise<PoolResult> {
+    const { promise, resolve } = Promise.withResolvers<PoolResult>();
+    if (deadline.givenUp !== undefined) return Promise.resolve({ kind: 'expired' });
+    if (this.#unavailable !== undefined)
+      return Promise.resolve({ kind: 'unavailable', reason: this.#unavailable });
+    let stopListening: Cancel = () => undefined;
+    const settle = (result: PoolResult): void => {
+      stopListening();
+      resolve(result);
+    };
+    const call: QueuedCall = { job, timeoutMs, refusal, deadline, settle };
+    if (!this.#queue.offer(job.guest, call)) return Promise.resolve({ kind: 'queueFull' });
+    stopListening = deadline.onGivenUp(() => {
+      if (this.#queue.remove(job.guest, call)) settle({ kind: 'expired' });
     });
+    this.#planDispatch();
+    return promise;
   }
 
   /** Calls that are not answered yet are refused. */
@@ -168,6 +187,10 @@ export class WorkerPool {
     while (calls.length < count && !this.#occupied.has(thread)) {
       const call = this.#queue.take(mayRun);
       if (call === undefined) break;
+      if (call.deadline.givenUp !== undefined) {
+        call.settle({ kind: 'expired' });
+        continue;
+      }
       const reason = call.refusal();
       if (reason !== undefined) {
         call.settle({ kind: 'unavailable', reason });
@@ -182,7 +205,10 @@ export class WorkerPool {
   }
 
   #putBack(calls: readonly QueuedCall[]): void {
-    for (const call of calls.toReversed()) this.#queue.putBack(call.job.guest, call);
+    for (const call of calls.toReversed()) {
+      if (call.deadline.givenUp === undefined) this.#queue.putBack(call.job.guest, call);
+      else call.settle({ kind: 'expired' });
+    }
   }
 
   /** Starts what is missing. */

@@ -1,6 +1,7 @@
 import type { Environment } from '../../store/environment.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { Membership } from '../../store/membership/port.ts';
+import type { GivenUp } from '../ports/deadline.ts';
 import type { OrderService } from '../ports/order-service.ts';
 import type { PaymentProvider } from '../ports/payments.ts';
 import type { Drift } from '../ports/drift.ts';
@@ -18,6 +19,8 @@ export interface HttpOptions {
   /** Larger bodies are answered 413. Default 256 KiB. */
   readonly bodyLimitBytes?: number;
   /** A request must have arrived whole within this time. Default 30 s. */
+  readonly arrivalTimeoutMs?: number;
+  /** How long a request may take, waiting that its client asked for not included. Default 30 s. */
   readonly requestTimeoutMs?: number;
   /** Without it a client may send as much as it likes. */
   readonly rateLimit?: RateLimit;
@@ -80,5 +83,7 @@ export interface HttpMetrics {
     }): void;
     /** A request was answered by a problem document. */
     refused(code: ProblemCode): void;
+    /** Nobody waited any more for a request that was not answered yet. */
+    gaveUp(reason: GivenUp): void;
   };
 }

@@ -2,7 +2,8 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Log } from '../../store/environment.ts';
-import { Problem, PROBLEM_MEDIA_TYPE, type ProblemCode } from './problems.ts';
+import { DeadlineExceeded } from '../ports/deadline.ts';
+import { Problem, PROBLEM_MEDIA_TYPE, problemOf, type ProblemCode } from './problems.ts';
 import { traceIdOf } from './trace.ts';
 
 /**
@@ -35,12 +36,13 @@ const CONNECTION_ERRORS: Readonly<Record<string, ProblemCode>> = {
 };
 
 const FIELD_LENGTH_MAX = 200;
+const RETRY_AFTER_SECONDS = 1;
 
-/** Makes the one error handler. `refused` hears of every problem that is sent. */
+/** Makes the one error handler. `refused` hears of every problem that is sent to a client which is still there. */
 export function problemSender(log: Log, refused: (code: ProblemCode) => void) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     const problem = foreseen(error) ?? unforeseen(error, request, log);
-    refused(problem.row);
+    if (!reply.raw.destroyed) refused(problem.row);
     return reply
       .code(problem.status)
       .headers(problem.headers)
@@ -73,6 +75,14 @@ export function pathOf(url: string): string {
 
 function foreseen(error: unknown): Problem | undefined {
   if (error instanceof Problem) return error;
+  if (error instanceof DeadlineExceeded) {
+    const { code, message } = error;
+    return problemOf({
+      code,
+      detail: `${message}; it may be asked again`,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    });
+  }
   if (!(error instanceof Error)) return undefined;
   const { validation, validationContext, code } = error as FastifyError;
   if (validation !== undefined) return invalid(validation[0], validationContext);

@@ -84,6 +84,7 @@ export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> 
     onHand: 98,
   },
   Reconcilers: {
+    leader: 'n1',
     reconcilers: [
       {
         name: 'outbound',

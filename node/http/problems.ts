@@ -86,6 +86,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   HEADERS_TOO_LARGE: { status: 431, title: 'The header fields are too large' },
   INTERNAL_ERROR: { status: 500, title: 'Something failed on this node' },
   NOT_SUPPORTED: { status: 501, title: 'This system of record does not offer that' },
+  DEADLINE_EXCEEDED: { status: 503, title: 'The time for the request was over before it was done' },
   QUORUM_UNAVAILABLE: { status: 503, title: 'No majority of nodes can be reached' },
   OVERLOADED: { status: 503, title: 'The node has as much work as it takes' },
   PAYMENTS_UNAVAILABLE: { status: 503, title: 'The payment provider does not answer' },
@@ -194,6 +195,7 @@ export function problemOf(refusal: Refusal): Problem {
         ...fieldOf(refusal.field),
         refusal: { code: refusal.functionCode, status: refusal.status },
       });
+    case 'DEADLINE_EXCEEDED':
     case 'QUORUM_UNAVAILABLE':
     case 'DISK_FULL':
     case 'CLOCK_BEHIND':

@@ -314,6 +314,10 @@ const reconcilerStatus = {
   additionalProperties: false,
   required: ['reconcilers'],
   properties: {
+    leader: {
+      type: 'string',
+      description: 'The node that works on this; absent while none leads the ledger.',
+    },
     reconcilers: {
       type: 'array',
       items: {
@@ -326,7 +330,11 @@ const reconcilerStatus = {
           lastRunAt: time,
           lastSuccessAt: time,
           lastError: { type: 'string' },
-          lagSeconds: { type: 'number' },
+          lagSeconds: {
+            type: ['number', 'null'],
+            description:
+              'Null when it is behind, and only the node that leads the ledger can say by how much.',
+          },
           pending: { type: 'integer' },
           parked: {
             type: 'array',

@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { HttpDependencies, HttpOptions } from './dependencies.ts';
+import { carryDeadlines } from './deadline.ts';
 import { documentedSchemas, documentRoutes } from './documentation.ts';
 import { discardBody } from './discard.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
@@ -24,6 +25,7 @@ declare module 'fastify' {
 }
 
 const BODY_LIMIT_BYTES = 256 * 1_024;
+const ARRIVAL_TIMEOUT_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_SIZE_BYTES_MAX = 16 * 1_024;
 
@@ -34,6 +36,7 @@ const HEADERS_SIZE_BYTES_MAX = 16 * 1_024;
  *  1. A request reaches the order service only in the form that its schema describes.
  *  2. Every failure is answered by a problem document; what nobody foresaw says nothing about the inside.
  *  3. Every answer carries the `traceparent` of its request.
+ *  4. What is done for a request is handed its deadline (deadline.ts), and ends its waiting when its client hangs up.
  *
  * The caller listens and closes. While `draining()` the server still answers, and lets go of connections.
  */
@@ -50,7 +53,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
 
   const app = Fastify({
     bodyLimit: options.bodyLimitBytes ?? BODY_LIMIT_BYTES,
-    requestTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
+    requestTimeout: options.arrivalTimeoutMs ?? ARRIVAL_TIMEOUT_MS,
     http: { maxHeaderSize: HEADERS_SIZE_BYTES_MAX },
     trustProxy: [...(options.trustProxy ?? [])],
     // The order service refuses what it will not take any more; reading goes on until the last connection.
@@ -69,6 +72,11 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     trace(request, reply);
     done();
   });
+  carryDeadlines(
+    app,
+    { timeoutMs: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS },
+    { clock: environment.clock, gaveUp: (reason) => metrics.http.gaveUp(reason) },
+  );
   app.addHook('onSend', async (request, reply) => {
     // Looked at now: the node may have been told to leave while this request was waiting.
     if (dependencies.draining()) void reply.header('connection', 'close');

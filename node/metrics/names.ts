@@ -61,6 +61,11 @@ export const HTTP = {
   problems: counter('freehold_http_problems_total', 'Requests answered by a problem document, by its code.', [
     'code',
   ]),
+  givenUp: counter(
+    'freehold_http_requests_given_up_total',
+    'Requests that nobody waited for any more before they were answered: their client hung up (clientGone), or their time was over (deadline).',
+    ['reason'],
+  ),
 } as const;
 
 export const ORDERS = {
@@ -298,9 +303,12 @@ export const RECONCILERS = {
     'Time of a run, by reconciler.',
     ['reconciler'],
   ),
-  lag: define('freehold_reconciler_lag_seconds', 'seconds', 'How far a reconciler is behind.', [
-    'reconciler',
-  ]),
+  lag: define(
+    'freehold_reconciler_lag_seconds',
+    'seconds',
+    'How far a reconciler is behind. Absent where only the leader knows.',
+    ['reconciler'],
+  ),
   pending: define(
     'freehold_reconciler_pending_orders',
     'orders',

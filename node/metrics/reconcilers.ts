@@ -7,11 +7,11 @@ export function reconcilerMetrics(instruments: Instruments, sources: CurrentSour
   const runs = instruments.counter(RECONCILERS.runs);
   const processed = instruments.counter(RECONCILERS.processed);
   const duration = instruments.histogram(RECONCILERS.duration);
-  const perReconciler = (value: (status: ReconcilerStatus) => number) => () =>
-    (sources().reconcilers?.status() ?? []).map((status): Reading<'reconciler'> => [
-      { reconciler: status.name },
-      value(status),
-    ]);
+  const perReconciler = (read: (status: ReconcilerStatus) => number | null) => () =>
+    (sources().reconcilers?.status() ?? []).flatMap((status): readonly Reading<'reconciler'>[] => {
+      const value = read(status);
+      return value === null ? [] : [[{ reconciler: status.name }, value]];
+    });
   instruments.gauges(
     RECONCILERS.lag,
     perReconciler(({ lagSeconds }) => lagSeconds),

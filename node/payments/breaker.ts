@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../../store/environment.ts';
+import type { Cancel, Clock, Random } from '../../store/environment.ts';
 
 /**
  * A circuit breaker: when most calls of late failed, no more are made for a while, then one is made to see. It
@@ -6,6 +6,7 @@ import type { Clock, Random } from '../../store/environment.ts';
  *
  *   C1  Opens when at least `failureRatio` of the last `window` outcomes, of no fewer than `callsMin`, are failures.
  *   C2  Half open, exactly one call is under way; its outcome closes the circuit or opens it for longer.
+ *   C3  Who listens hears of each closing once, after it: what was kept away by the circuit need not wait any longer.
  */
 export interface BreakerOptions {
   readonly window: number;
@@ -33,11 +34,18 @@ export class Breaker {
   /** The last outcomes while closed, oldest first: true for a failure. */
   #outcomes: boolean[] = [];
   #circuit: Circuit = { kind: 'closed' };
+  readonly #listeners = new Set<() => void>();
 
   constructor(options: BreakerOptions, dependencies: { readonly clock: Clock; readonly random: Random }) {
     this.#options = options;
     this.#clock = dependencies.clock;
     this.#random = dependencies.random;
+  }
+
+  /** C3. Listeners must not throw. */
+  onClosed(listener: () => void): Cancel {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   state(): BreakerState {
@@ -75,6 +83,7 @@ export class Breaker {
       case 'probing':
         if (outcome === 'ok') {
           this.#circuit = { kind: 'closed' };
+          for (const listener of this.#listeners) listener();
         } else {
           const { openMsMax } = this.#options;
           this.#open(outcome === 'failed' ? Math.min(circuit.pauseMs * 2, openMsMax) : circuit.pauseMs);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 
 import Stripe from 'stripe';
 
-import type { Environment } from '../../store/environment.ts';
+import type { Cancel, Environment } from '../../store/environment.ts';
 import type { PaymentAnswer, PaymentProvider, PaymentRequest } from '../ports/payments.ts';
 import type { ProviderBook } from '../ports/books.ts';
 import { Admission } from './admission.ts';
@@ -62,6 +62,8 @@ export interface StripeProvider extends PaymentProvider {
   /** For the drift report. */
   readonly book: ProviderBook;
   readonly breakerState: BreakerState;
+  /** Told each time the circuit has closed again: calls that were postponed may come now. */
+  onAnsweringAgain(listener: () => void): Cancel;
   /** Calls that wait for their turn. */
   readonly queueDepth: number;
   /** This node's share of the budget, as members come and go. */
@@ -279,6 +281,7 @@ export function createStripeProvider(
     get breakerState() {
       return breaker.state();
     },
+    onAnsweringAgain: (listener) => breaker.onClosed(listener),
     changeBudget: (perSecond) => {
       admission.changeBudget(perSecond);
     },

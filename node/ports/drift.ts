@@ -1,4 +1,5 @@
 import type { BookName } from './books.ts';
+import type { Deadline } from './deadline.ts';
 
 /** What the drift report says: the differences between journal, ledger, payment provider and system of record. */
 export type DifferenceCode =
@@ -68,10 +69,14 @@ export interface DriftReport {
 export interface Drift {
   /**
    * Compares the books, on the node that leads the ledger. Rejects with ReconcilerError: NOT_LEADER elsewhere, BUSY
-   * while another one is being made here, BOOK_UNAVAILABLE when a book cannot be read.
+   * while another one is being made here, BOOK_UNAVAILABLE when a book cannot be read; with DeadlineExceeded when nobody
+   * waits for it any more.
    */
-  report(options: {
-    /** Orders created before it (ms) are left out. */
-    readonly since?: number;
-  }): Promise<DriftReport>;
+  report(
+    options: {
+      /** Orders created before it (ms) are left out. */
+      readonly since?: number;
+    },
+    deadline?: Deadline,
+  ): Promise<DriftReport>;
 }

@@ -1,4 +1,5 @@
 import type { Effect, FunctionInput, TriggerFact } from '../orders/effects.ts';
+import type { Deadline } from './deadline.ts';
 
 export type FunctionErrorCode =
   | 'FUNCTION_TIMEOUT'
@@ -6,7 +7,9 @@ export type FunctionErrorCode =
   | 'FUNCTION_BAD_OUTPUT'
   | 'CAPABILITY_DENIED'
   | 'FUNCTION_QUEUE_FULL'
-  | 'FUNCTION_UNAVAILABLE';
+  | 'FUNCTION_UNAVAILABLE'
+  /** It did not run: nobody waits for its answer any more. */
+  | 'DEADLINE_EXCEEDED';
 
 export class FunctionError extends Error {
   readonly code: FunctionErrorCode;
@@ -36,8 +39,8 @@ export interface TimerFunction {
 
 /** Calls functions; performs nothing. All calls reject with FunctionError. */
 export interface FunctionHost {
-  /** The function subscribed to this route, such as `POST /orders`. */
-  callHttp(route: string, input: FunctionInput): Promise<Decision>;
+  /** The function subscribed to this route, such as `POST /orders`. While it waits for its turn, only up to `deadline`. */
+  callHttp(route: string, input: FunctionInput, deadline?: Deadline): Promise<Decision>;
   /** The function subscribed to this fact. */
   callOrder(trigger: TriggerFact, input: FunctionInput): Promise<Decision>;
   callTimer(name: string, input: FunctionInput): Promise<Decision>;

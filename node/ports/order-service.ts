@@ -1,5 +1,6 @@
 import type { RecordedEvent } from '../orders/events.ts';
 import type { Order, OrderRequest, OrderState } from '../orders/order.ts';
+import type { Deadline } from './deadline.ts';
 import type { PaymentMessage } from './payments.ts';
 
 /** What a well-formed `POST /orders` asks for; its shape was checked by the HTTP schema. */
@@ -7,7 +8,10 @@ export interface PlaceOrder extends OrderRequest {
   /** Undefined: the order id is drawn at random. */
   readonly idempotencyKey?: string;
   readonly traceparent?: string;
-  /** Wait this long for the order to end, or for its customer to be needed; 0 answers once it is durable. */
+  /**
+   * Wait for the order to end, or for its customer to be needed, until this long after it was asked for; 0 answers once
+   * it is durable.
+   */
   readonly waitMs: number;
 }
 
@@ -29,6 +33,8 @@ export type Refusal =
   | { readonly code: 'IDEMPOTENCY_KEY_REUSED'; readonly detail: string }
   | {
       readonly code:
+        /** Nobody waits any more; nothing was begun, or what was begun is known when it is asked for again. */
+        | 'DEADLINE_EXCEEDED'
         | 'QUORUM_UNAVAILABLE'
         | 'OVERLOADED'
         | 'PAYMENTS_UNAVAILABLE'
@@ -52,9 +58,12 @@ export type MessageTaken = 'kept' | 'repeated' | 'ignored' | 'unknown';
 export type Answer<T> =
   { readonly ok: true; readonly value: T } | { readonly ok: false; readonly refusal: Refusal };
 
+/** What is given a deadline stops waiting with it, and begins nothing that changes anything after it. */
 export interface OrderService {
+  /** An order that was accepted is driven to its end, and answered as accepted, whatever becomes of the deadline. */
   place(
     order: PlaceOrder,
+    deadline?: Deadline,
   ): Promise<Answer<{ readonly order: Order; readonly replayed: boolean; readonly waited: boolean }>>;
   find(orderId: string): Promise<Order | undefined>;
   /** What to say of an order that is not known here. */
@@ -67,7 +76,7 @@ export interface OrderService {
     readonly after?: string;
     readonly limit: number;
   }): Promise<{ readonly orders: readonly Order[]; readonly next?: string }>;
-  cancel(orderId: string): Promise<Answer<Order>>;
+  cancel(orderId: string, deadline?: Deadline): Promise<Answer<Order>>;
   /** A verified message of the payment provider. `ok` once nothing of it can be lost. */
   paymentChanged(message: PaymentMessage): Promise<Answer<MessageTaken>>;
 }

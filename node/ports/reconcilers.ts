@@ -1,3 +1,5 @@
+import type { Deadline } from './deadline.ts';
+
 /** A reconciler: a scheduled job that moves truth between Freehold and the system of record. */
 export interface ReconcilerStatus {
   /** `inbound` reads catalogue and inventory, `outbound` delivers what became of orders. */
@@ -9,8 +11,11 @@ export interface ReconcilerStatus {
   readonly lastSuccessAt?: number;
   /** Why the last run failed; absent when it succeeded. Holds no personal data and no secret. */
   readonly lastError?: string;
-  /** How far behind: since the last applied read (inbound), or the age of the oldest unsent outcome (outbound). */
-  readonly lagSeconds: number;
+  /**
+   * How far behind: since the last applied read (inbound), or the age of the oldest unsent outcome (outbound). Null when
+   * it is behind and only the node that leads can say by how much.
+   */
+  readonly lagSeconds: number | null;
   /** Outcomes that the system of record does not have yet; 0 for `inbound`. */
   readonly pending: number;
   /** What the system of record refused, newest first, at most 100: tried again by the next manual run. */
@@ -81,8 +86,11 @@ export interface Reconcilers {
     readonly parked: readonly ParkedOrder[];
     readonly next?: string;
   };
-  /** Sends a parked outcome again, on the node that leads. Rejects with ReconcilerError. */
-  retryParked(orderId: string): Promise<RetriedOrder>;
+  /**
+   * Sends a parked outcome again, on the node that leads. Rejects with ReconcilerError, or with DeadlineExceeded when its
+   * turn came too late.
+   */
+  retryParked(orderId: string, deadline?: Deadline): Promise<RetriedOrder>;
   /**
    * Gives up the delivery of a parked outcome, on any node: somebody has entered it by hand, and the inventory is as it
    * should be. Resolves once a majority has noted it. Rejects with ReconcilerError.

@@ -1,3 +1,5 @@
+import type { Deadline } from './deadline.ts';
+
 /** A change of what is on hand that no order made: counted, broken, found, delivered. */
 export interface StockAdjustment {
   /** Names the change: the same id is the same change, however often it is asked for. */
@@ -31,8 +33,8 @@ export type AdjustmentAnswer =
 
 /**
  * Rejects with SystemOfRecordUnavailable: the change may have been made; the same id again makes it once. Or with
- * NotSupportedBySystemOfRecord: it was not made.
+ * NotSupportedBySystemOfRecord or DeadlineExceeded: it was not made.
  */
 export interface StockAdjustments {
-  adjust(adjustment: StockAdjustment): Promise<AdjustmentAnswer>;
+  adjust(adjustment: StockAdjustment, deadline?: Deadline): Promise<AdjustmentAnswer>;
 }

@@ -1,9 +1,10 @@
 import type { Environment } from '../../store/environment.ts';
 import { LedgerError, type Ledger } from '../../store/ledger/port.ts';
+import { DeadlineExceeded, NO_DEADLINE, timeFor, whileAwaited, type Deadline } from '../ports/deadline.ts';
 import { ReconcilerError, type Reconcilers } from '../ports/reconcilers.ts';
 import type { AdjustmentAnswer, StockAdjustment, StockAdjustments } from '../ports/stock-adjustments.ts';
 import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
-import type { Transactions } from './transactions.ts';
+import type { Session, Transactions } from './transactions.ts';
 
 /**
  * Changes of stock that no order made. The system of record decides and keeps them (R15); the ledger hears of them as
@@ -11,6 +12,8 @@ import type { Transactions } from './transactions.ts';
  *
  * R16  The ledger is never told of units that it may have read already: a loss is told at once, at worst twice until
  *      the next read; a gain waits for that read, which is asked for at once where this node leads.
+ * R17  Nobody hears DEADLINE_EXCEEDED of a change that was made: who asked in time for it hears of it, though the ledger or
+ *      the read that follows takes longer than they wait.
  */
 export interface AdjustmentsDependencies {
   readonly environment: Pick<Environment, 'clock' | 'log'>;
@@ -19,16 +22,21 @@ export interface AdjustmentsDependencies {
   readonly reconcilers: Pick<Reconcilers, 'run'>;
 }
 
+const LEDGER_TIMEOUT_MS = 5_000;
+
 export function createAdjustments(dependencies: AdjustmentsDependencies): StockAdjustments {
   const { environment, sor, ledger, reconcilers } = dependencies;
   return {
-    async adjust(adjustment) {
-      const answer = await sor.adjust(adjustment);
+    async adjust(adjustment, deadline = NO_DEADLINE) {
+      const answer = await sor.adjust(adjustment, deadline);
       if (answer.kind === 'refused' || answer.replayed) return answer;
       const { id, sku, kind, delta, by } = adjustment;
       environment.log.info({ id, sku, kind, delta, by }, 'stock was adjusted in the system of record');
-      if (delta < 0) await unlessAway(ledger.adjust({ id, sku, delta }));
-      await unlessAway(readAgain());
+      if (delta < 0) {
+        const timeoutMs = timeFor(LEDGER_TIMEOUT_MS, deadline);
+        await unlessAway(ledger.adjust({ id, sku, delta }, { timeoutMs }));
+      }
+      await unlessAway(whileAwaited(deadline, readAgain()));
       return answer;
     },
   };
@@ -48,6 +56,7 @@ export function createAdjustments(dependencies: AdjustmentsDependencies): StockA
       const expected =
         error instanceof LedgerError ||
         error instanceof ReconcilerError ||
+        error instanceof DeadlineExceeded ||
         error instanceof SystemOfRecordUnavailable;
       if (!expected) throw error;
     }
@@ -62,9 +71,10 @@ interface Kept extends Omit<StockAdjustment, 'id'> {
 export function adjustInventory(
   transactions: Transactions,
   adjustment: StockAdjustment,
+  deadline: Deadline = NO_DEADLINE,
 ): Promise<AdjustmentAnswer> {
   const { id, sku, kind, delta, reason, by } = adjustment;
-  return transactions.run('READ COMMITTED', async (session) => {
+  const work = async (session: Session): Promise<AdjustmentAnswer> => {
     const [row] = await session.query<{ onHand: number }>(
       'SELECT on_hand AS "onHand" FROM inventory WHERE sku = $1 FOR UPDATE',
       [sku],
@@ -106,7 +116,8 @@ export function adjustInventory(
     // Whoever took the id meanwhile adjusts another SKU: the row of this one is locked.
     if (inserted.length === 0) return reused(id);
     return adjusted((await kept())?.at ?? 0, onHand + delta, false);
-  });
+  };
+  return transactions.run('READ COMMITTED', work, deadline);
 }
 
 function reused(id: string): AdjustmentAnswer {

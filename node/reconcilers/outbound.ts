@@ -1,5 +1,6 @@
 import type { Environment } from '../../store/environment.ts';
 import type { ParkedDelivery } from '../orders/fold.ts';
+import { demandInterest, type Deadline } from '../ports/deadline.ts';
 import type { RetriedOrder } from '../ports/reconcilers.ts';
 import type { OutcomeRecord, SystemOfRecord } from '../ports/system-of-record.ts';
 
@@ -94,11 +95,14 @@ export class Outbound {
     this.#retryAt.clear();
   }
 
-  /** Sends one that was refused; undefined when nothing of it is to be delivered. */
-  async retry(orderId: string): Promise<RetriedOrder | undefined> {
+  /** Sends one that was refused, if its turn comes in time; undefined when nothing of it is to be delivered. */
+  async retry(orderId: string, deadline: Deadline): Promise<RetriedOrder | undefined> {
     const record = await this.#dependencies.pending.one(orderId);
     if (record === undefined) return undefined;
-    const { refused } = await this.#dependencies.exclusively(() => this.#deliver([record]));
+    const { refused } = await this.#dependencies.exclusively(() => {
+      demandInterest(deadline);
+      return this.#deliver([record]);
+    });
     const [refusal] = refused;
     return refusal === undefined
       ? { orderId, delivered: true }

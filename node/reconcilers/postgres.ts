@@ -48,7 +48,7 @@ export function createPostgres(
     productCount: () => transactions.run('READ COMMITTED', countProducts),
     readInventory: (unappliedSales) => readInventory(transactions, unappliedSales),
     applyOutcomes: (outcomes) => applyOutcomes(transactions, outcomes),
-    adjust: (adjustment) => adjustInventory(transactions, adjustment),
+    adjust: (adjustment, deadline) => adjustInventory(transactions, adjustment, deadline),
     book: createPostgresBook(transactions),
     fillCatalog: (products) =>
       transactions.run('READ COMMITTED', async (session) => {

@@ -1,6 +1,7 @@
 import type { Cancel, Environment } from '../../store/environment.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { Effect, TimerInput } from '../orders/effects.ts';
+import { NO_DEADLINE, type Deadline } from '../ports/deadline.ts';
 import type { TimerFunction } from '../ports/functions.ts';
 import { ReconcilerError } from '../ports/reconcilers.ts';
 import type {
@@ -200,14 +201,14 @@ class LedReconcilers implements RunningReconcilers {
     return from + limit < all.length && last !== undefined ? { parked, next: cursorOf(last) } : { parked };
   }
 
-  async retryParked(orderId: string): Promise<RetriedOrder> {
+  async retryParked(orderId: string, deadline: Deadline = NO_DEADLINE): Promise<RetriedOrder> {
     const { pending } = this.#dependencies;
     if (!this.#mayRun()) throw new ReconcilerError('NOT_LEADER', this.#whoLeads());
     if (!pending.parked().has(orderId)) throw notParked(orderId);
     await this.#prepareOnce().catch((error: unknown) => {
       throw asReconcilerError(error);
     });
-    const retried = await this.#outbound.retry(orderId).catch((error: unknown) => {
+    const retried = await this.#outbound.retry(orderId, deadline).catch((error: unknown) => {
       throw asReconcilerError(error);
     });
     if (retried === undefined) throw notParked(orderId);
@@ -352,20 +353,22 @@ class LedReconcilers implements RunningReconcilers {
   }
 
   /** By what the ledger stands at, so that every node tells the same; until a first read, since this one leads. */
-  #inboundLagSeconds(): number {
+  #inboundLagSeconds(): number | null {
     const lastSyncAt = this.#dependencies.ledger.lastSyncAt();
     return this.#secondsSince(lastSyncAt === 0 ? this.#leadingSince : lastSyncAt);
   }
 
-  #outboundLagSeconds(): number {
+  /** Who does not deliver does not look at what waits, only at how much does. */
+  #outboundLagSeconds(): number | null {
     if (this.#dependencies.pending.count() === 0) return 0;
+    if (!this.#leading) return null;
     return this.#secondsSince(
       this.#outbound.oldestPendingAt() ?? this.#jobs.outbound.lastSuccessAt ?? this.#leadingSince,
     );
   }
 
-  #secondsSince(at: number | undefined): number {
-    return at === undefined ? 0 : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
+  #secondsSince(at: number | undefined): number | null {
+    return at === undefined ? null : Math.max(0, (this.#dependencies.environment.clock.now() - at) / 1000);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import pg from 'pg';
 import type { Cancel, Environment } from '../../store/environment.ts';
+import { demandInterest, NO_DEADLINE, timeFor, type Deadline } from '../ports/deadline.ts';
 import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
 
 /**
@@ -15,6 +16,8 @@ import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
  *   T3  Every wait is bounded on this side too: a stopped or half-open database sends no reset, and PGlite
  *       knows no statement_timeout.
  *   T4  After any doubt about a connection it is thrown away, never returned to the pool.
+ *   T5  What somebody waits for is not begun, tried again or committed once nobody does; no statement of it is given more
+ *       time than is left. After COMMIT was sent its answer is waited for, or nobody would know whether it was done.
  */
 export interface TransactionsOptions {
   readonly url: string;
@@ -82,12 +85,17 @@ export class Transactions {
   /**
    * Runs `work` in one transaction and commits it. Rejects with SystemOfRecordUnavailable when the database is
    * away or its answer to COMMIT was lost (the work may be done: it must be safe to repeat), and with
-   * RefusedByDatabase when it refuses the data. Conflicts with other transactions are retried here.
+   * RefusedByDatabase when it refuses the data; with DeadlineExceeded, and nothing done, when nobody waits for it any
+   * more. Conflicts with other transactions are retried here.
    */
-  async run<Result>(isolation: Isolation, work: (session: Session) => Promise<Result>): Promise<Result> {
+  async run<Result>(
+    isolation: Isolation,
+    work: (session: Session) => Promise<Result>,
+    deadline: Deadline = NO_DEADLINE,
+  ): Promise<Result> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#once(isolation, work);
+        return await this.#once(isolation, work, deadline);
       } catch (error) {
         if (!(error instanceof Conflict)) throw error;
         if (attempt === attemptsMax) throw new SystemOfRecordUnavailable(error.message, { cause: error });
@@ -109,7 +117,12 @@ export class Transactions {
     await ended;
   }
 
-  async #once<Result>(isolation: Isolation, work: (session: Session) => Promise<Result>): Promise<Result> {
+  async #once<Result>(
+    isolation: Isolation,
+    work: (session: Session) => Promise<Result>,
+    deadline: Deadline,
+  ): Promise<Result> {
+    demandInterest(deadline);
     const client = await this.#pool.connect().catch((error: unknown) => {
       throw meaning(error);
     });
@@ -127,11 +140,12 @@ export class Transactions {
       }
     };
     try {
-      await query(this.#opening(isolation));
+      await query(this.#opening(isolation, timeFor(this.#options.statementTimeoutMs, deadline)));
       const result = await work({
         query: async <Row>(text: string, values?: readonly unknown[]) =>
           (await query<Row>(text, values)).rows,
       });
+      demandInterest(deadline);
       const { command } = await query('COMMIT');
       // An aborted transaction answers COMMIT with ROLLBACK and no error.
       if (command !== 'COMMIT') throw new SystemOfRecordUnavailable(`COMMIT was answered with ${command}`);
@@ -151,8 +165,7 @@ export class Transactions {
   }
 
   /** T1, T2: one message, so that no other connection's statement can come in between on PGlite. */
-  #opening(isolation: Isolation): string {
-    const timeoutMs = Math.ceil(this.#options.statementTimeoutMs);
+  #opening(isolation: Isolation, timeoutMs: number): string {
     return [
       `BEGIN ISOLATION LEVEL ${isolation} READ WRITE`,
       `SET LOCAL statement_timeout = ${timeoutMs}`,

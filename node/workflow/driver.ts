@@ -6,6 +6,7 @@ import type { FoldedOrder } from '../orders/fold.ts';
 import type { OrderEffect } from '../orders/transitions.ts';
 import { FunctionError, type Decision, type FunctionHost } from '../ports/functions.ts';
 import type { Horizon } from '../ports/retention.ts';
+import { Awakening } from './awakening.ts';
 import { backoffMs } from './backoff.ts';
 import { ownHoldTimes, withinBounds } from './hold-policy.ts';
 import type { OrderLog, Provenance } from './order-log.ts';
@@ -31,6 +32,8 @@ import type { Views, WorkflowObserver } from './ports.ts';
  * W8  An order that was accepted here is the one that its client was told of: when a rival's registration comes in
  *     before anything was built on the one that won, and is the earlier one (O2), this node builds on the winner at
  *     once. Who else could settle it may see only a tie.
+ * W9  When the provider answers again, orders that it gave no answer to need not sit out their pauses, which grew with the
+ *     outage: they are woken one by one, in the order in which they came to wait.
  */
 
 export interface DriverOptions {
@@ -92,6 +95,9 @@ interface Loop {
   won: string | undefined;
 }
 
+/** Each makes about two calls to the provider: 20 a second, the share of one node of three in the default budget. */
+const AWAKENING = { everyMs: 100 };
+
 export class Driver {
   readonly #options: DriverOptions;
   readonly #dependencies: DriverDependencies;
@@ -101,11 +107,18 @@ export class Driver {
   /** Orders that wait for somebody else: their customer, a bank. They may for hours, and need nothing but a timer. */
   readonly #patient = new Set<string>();
   readonly #idle = new Set<() => void>();
+  readonly #awakening: Awakening;
   #stopping = false;
 
   constructor(options: DriverOptions, dependencies: DriverDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
+    const { clock, random } = dependencies.environment;
+    this.#awakening = new Awakening(AWAKENING, {
+      clock,
+      random,
+      wake: (orderId) => this.#wakeUnanswered(orderId),
+    });
   }
 
   /** Orders being driven now. */
@@ -162,6 +175,11 @@ export class Driver {
     if (isNews || isRivalOf(loop.won, folded)) this.drive(orderId);
   }
 
+  /** W9. */
+  providerAnswersAgain(): void {
+    if (!this.#stopping) this.#awakening.start([...this.#unanswered]);
+  }
+
   /**
    * Starts nothing new; resolves when every loop has come to rest, waits for somebody else, or `timeoutMs` is over.
    */
@@ -177,6 +195,7 @@ export class Driver {
       });
     }
     this.#stopping = true;
+    this.#awakening.stop();
     for (const { wake } of this.#active.values()) wake();
   }
 
@@ -198,6 +217,12 @@ export class Driver {
       environment.log.debug({ orderId, code: result.code, detail: result.detail, delayMs }, 'order waits');
       if (!loop.again) await this.#sleep(loop, delayMs);
     }
+  }
+
+  #wakeUnanswered(orderId: string): boolean {
+    const loop = this.#unanswered.has(orderId) ? this.#active.get(orderId) : undefined;
+    loop?.wake();
+    return loop !== undefined;
   }
 
   /** What it waits for now, by its code. */

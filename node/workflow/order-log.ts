@@ -20,6 +20,11 @@ export interface Provenance {
   readonly cause?: string;
 }
 
+interface Patience {
+  /** How long a majority may take; the journal's own time unless given. */
+  readonly timeoutMs?: number;
+}
+
 export class OrderLog {
   readonly #self: string;
   readonly #dependencies: OrderLogDependencies;
@@ -37,10 +42,10 @@ export class OrderLog {
     folded: FoldedOrder,
     fact: OrderFact,
     durability: Durability,
-    provenance: Provenance = {},
+    { timeoutMs, ...provenance }: Provenance & Patience = {},
   ): Promise<void> {
     const { order } = folded;
-    return this.#write(this.#event(order, fact, provenance, order.registration), durability);
+    return this.#write(this.#event(order, fact, provenance, order.registration), durability, timeoutMs);
   }
 
   /**
@@ -81,9 +86,12 @@ export class OrderLog {
     return { ...this.header(order, provenance), registration, ...fact };
   }
 
-  #write(event: OrderEvent, durability: Durability): Promise<void> {
+  #write(event: OrderEvent, durability: Durability, timeoutMs?: number): Promise<void> {
     const { journal, views, encode } = this.#dependencies;
-    const { position, durable } = journal.append(encode(event), { durability });
+    const { position, durable } = journal.append(encode(event), {
+      durability,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    });
     views.record({ ...event, id: positionId(position) });
     return durable;
   }

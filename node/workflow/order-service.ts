@@ -5,18 +5,29 @@ import type { FunctionSettings } from '../orders/effects.ts';
 import type { OrderEvent } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import { fingerprintOf, orderIdOf } from '../orders/identity.ts';
-import type { Order, OrderState } from '../orders/order.ts';
+import type { Order } from '../orders/order.ts';
+import { NO_DEADLINE, timeFor, whileAwaited, type Deadline } from '../ports/deadline.ts';
 import type { FunctionHost } from '../ports/functions.ts';
 import type { Horizon } from '../ports/retention.ts';
 import type { StorageState } from '../ports/storage.ts';
-import type { Answer, MessageTaken, OrderService, PlaceOrder, Refusal } from '../ports/order-service.ts';
+import type { Answer, MessageTaken, OrderService, PlaceOrder } from '../ports/order-service.ts';
 import type { PaymentMessage } from '../ports/payments.ts';
 import type { Driver } from './driver.ts';
 import { positionId, type OrderLog } from './order-log.ts';
 import { takeMessage } from './payment-messages.ts';
 import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { askFunction, type Accepted } from './pricing.ts';
+import {
+  notCancellable,
+  refuse,
+  refusedByDeadline,
+  refusedByJournal,
+  tooLate,
+  unavailable,
+  type Refused,
+} from './refusals.ts';
 import type { Supervisor } from './supervisor.ts';
+import { Waiting } from './waiting.ts';
 
 /**
  * The front of the order flow: what clients may ask for.
@@ -29,6 +40,11 @@ import type { Supervisor } from './supervisor.ts';
  *     forgotten at once, which a clock that is behind the horizon would do.
  * F5  A cancellation is accepted for an order whose registration is known to be the one: what is built on another one,
  *     which lost, would make that the order's (O2), with its date and its lines.
+ * F6  Whoever asks may stop waiting at any time, and then nothing is begun in their name. What was begun is never raced
+ *     against their deadline: it goes into a registration, a command of the ledger and a majority's write as their own
+ *     time-out, and what they say stands. A registration that hears no verdict in that time is a deferred one (F3), though
+ *     a majority may have it; one that won is driven to its end, whether or not anybody is there to hear it.
+ * F7  Nobody's deadline is another's: who shares a registration that was given up goes on with one of its own.
  */
 export interface OrderServiceOptions {
   readonly self: string;
@@ -63,6 +79,8 @@ export interface OrderServiceDependencies {
 export interface DrainableOrderService extends OrderService {
   /** Orders whose registration is under way. */
   readonly registering: number;
+  /** Requests that wait for something to be known of their order. */
+  readonly waiting: number;
   /** Takes no new orders from now on; resolves when those under way are registered. */
   drain(): Promise<void>;
 }
@@ -73,7 +91,9 @@ type Registered = Answer<{ readonly folded: FoldedOrder; readonly replayed: bool
 /** So many times as many orders may be open while most of them wait for their customers or their banks. */
 const PATIENT_ORDERS_RATIO = 10;
 const CONFIRMATION_TIMEOUT_MS = 3_000;
+/** Each: for the ledger to close the order, for a majority to have it, and for the order to end. */
 const CANCELLATION_TIMEOUT_MS = 5_000;
+const CLAIM_TIMEOUT_MS = 5_000;
 /** How long an order may be on its way from the node that accepted it. */
 const ARRIVAL_TIMEOUT_MS = 1_000;
 
@@ -87,7 +107,9 @@ export function createOrderService(
     string,
     { readonly fingerprint: string; readonly registered: Promise<Registered> }
   >();
-  const waiting = new Set<() => void>();
+  /** Of orders: their end, and that they arrive here and are known to be settled. */
+  const ends = new Waiting({ clock: environment.clock, views });
+  const arrivals = new Waiting({ clock: environment.clock, views });
   let draining = false;
 
   return {
@@ -101,9 +123,12 @@ export function createOrderService(
     get registering() {
       return placing.size;
     },
+    get waiting() {
+      return ends.size + arrivals.size;
+    },
     drain: async () => {
       draining = true;
-      for (const release of waiting) release();
+      ends.release();
       await Promise.allSettled([...placing.values()].map(({ registered }) => registered));
     },
   };
@@ -118,10 +143,11 @@ export function createOrderService(
     }
   }
 
-  async function place(asked: PlaceOrder): Promise<Placed> {
+  async function place(asked: PlaceOrder, deadline: Deadline = NO_DEADLINE): Promise<Placed> {
+    const waitUntil = environment.clock.monotonic() + asked.waitMs;
     const orderId = orderIdOf(asked.idempotencyKey ?? dependencies.randomKey());
     const fingerprint = fingerprintOf(asked);
-    const registered = await registerOnce(orderId, fingerprint, asked);
+    const registered = await registerOnce(orderId, fingerprint, asked, deadline);
     if (!registered.ok) return registered;
     const { folded, replayed } = registered.value;
     if (folded.order.fingerprint !== fingerprint) {
@@ -133,7 +159,7 @@ export function createOrderService(
     // Who has to act is told at once: the wait could not end before.
     let latest = await untilEnded(
       orderId,
-      asked.waitMs,
+      { timeoutMs: waitUntil - environment.clock.monotonic(), deadline },
       ({ order }) => order.outcome !== undefined || order.payment.nextAction !== undefined,
     );
     if (latest !== undefined && latest.order.registration !== folded.order.registration) {
@@ -149,34 +175,30 @@ export function createOrderService(
   /** A node that is about to stop tells what it has: the order is accepted, and a cut connection would hide that. */
   async function untilEnded(
     orderId: string,
-    waitMs: number,
+    patience: { readonly timeoutMs: number; readonly deadline: Deadline },
     when = ({ order }: FoldedOrder): boolean => order.outcome !== undefined,
   ): Promise<FoldedOrder | undefined> {
-    if (draining) return views.get(orderId);
-    const released = Promise.withResolvers<undefined>();
-    const release = (): void => {
-      released.resolve(undefined);
-    };
-    waiting.add(release);
-    try {
-      const ended = views.waitUntil(orderId, when, waitMs);
-      return (await Promise.race([ended, released.promise])) ?? views.peek(orderId);
-    } finally {
-      waiting.delete(release);
-    }
+    return draining ? views.get(orderId) : ends.until(orderId, when, patience);
   }
 
   /** Requests with one key that meet at this node share one registration; all but the first are replays. */
-  async function registerOnce(orderId: string, fingerprint: string, asked: PlaceOrder): Promise<Registered> {
+  async function registerOnce(
+    orderId: string,
+    fingerprint: string,
+    asked: PlaceOrder,
+    deadline: Deadline,
+  ): Promise<Registered> {
+    if (deadline.givenUp !== undefined) return tooLate();
     const running = placing.get(orderId);
     if (running !== undefined) {
-      const first = await running.registered;
+      const first = await whileAwaited(deadline, running.registered).catch(refusedByDeadline);
       if (first.ok) return { ok: true, value: { ...first.value, replayed: true } };
-      // Why it was refused is about what it asked for, which is not what this one asks for.
-      return running.fingerprint === fingerprint ? first : registerOnce(orderId, fingerprint, asked);
+      // Why it was refused is about what it asked for and how long (F7), which is not what this one asks for.
+      const isForAll = running.fingerprint === fingerprint && first.refusal.code !== 'DEADLINE_EXCEEDED';
+      return isForAll ? first : registerOnce(orderId, fingerprint, asked, deadline);
     }
     const registered = supervisor
-      .whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked))
+      .whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked, deadline))
       .catch(refusedByJournal);
     placing.set(orderId, { fingerprint, registered });
     try {
@@ -190,9 +212,10 @@ export function createOrderService(
     orderId: string,
     fingerprint: string,
     asked: PlaceOrder,
+    deadline: Deadline,
   ): Promise<Registered> {
     const existing = await views.get(orderId);
-    if (existing !== undefined) return replay(existing, fingerprint);
+    if (existing !== undefined) return replay(existing, fingerprint, deadline);
     if (!membership.members.some(({ id }) => id === options.self)) {
       const detail = 'this node is no member of its cluster; another one will take the order';
       return unavailable('NOT_A_MEMBER', detail, 5);
@@ -220,8 +243,11 @@ export function createOrderService(
         5,
       );
     }
-    const priced = await askFunction(orderId, asked, options.settings, dependencies);
-    return priced.ok ? register(orderId, fingerprint, asked, priced.value) : priced;
+    const priced = await askFunction(orderId, asked, options.settings, deadline, dependencies);
+    if (!priced.ok) return priced;
+    // F6: up to here nothing was written.
+    if (deadline.givenUp !== undefined) return tooLate();
+    return register(orderId, fingerprint, asked, priced.value, deadline);
   }
 
   async function register(
@@ -229,6 +255,7 @@ export function createOrderService(
     fingerprint: string,
     asked: PlaceOrder,
     accepted: Accepted,
+    deadline: Deadline,
   ): Promise<Registered> {
     const event: OrderEvent = {
       ...log.header(
@@ -249,7 +276,7 @@ export function createOrderService(
     };
     const startedAt = environment.clock.monotonic();
     const { position, verdict } = await journal.register(orderId, dependencies.encode(event), {
-      timeoutMs: registrationTimeoutMs,
+      timeoutMs: timeFor(registrationTimeoutMs, deadline),
     });
     observer.registered(verdict.kind, (environment.clock.monotonic() - startedAt) / 1_000);
     const own = position === undefined ? undefined : positionId(position);
@@ -260,16 +287,19 @@ export function createOrderService(
         // F4. It took so long that everybody has dropped it.
         return event.at < horizon() ? clockBehind() : driveOwn(orderId, own);
       case 'lost':
-        return yieldTo(orderId, positionId(verdict.holder), own, fingerprint);
+        return yieldTo(orderId, positionId(verdict.holder), own, fingerprint, deadline);
       case 'split': {
         const seen = own ?? verdict.seen.map(positionId).toSorted()[0] ?? '';
         try {
-          const claimed = await ledger.claim({ orderId, createdAt: event.at, registration: seen });
+          const claimed = await ledger.claim(
+            { orderId, createdAt: event.at, registration: seen },
+            { timeoutMs: timeFor(CLAIM_TIMEOUT_MS, deadline) },
+          );
           if (claimed.kind === 'forgotten') return defer(orderId, own);
           const { registration } = claimed;
           return registration === own
             ? driveOwn(orderId, own)
-            : yieldTo(orderId, registration, own, fingerprint);
+            : yieldTo(orderId, registration, own, fingerprint, deadline);
         } catch (error) {
           if (!(error instanceof LedgerError)) throw error;
           return defer(orderId, own);
@@ -300,15 +330,15 @@ export function createOrderService(
     holder: string,
     own: string | undefined,
     fingerprint: string,
+    deadline: Deadline,
   ): Promise<Registered> {
     if (own !== undefined && own !== holder) {
       await log.appendTo(orderId, own, { type: 'withdrawn', data: {} }, 'local');
     }
-    const folded = await views.waitUntil(
-      orderId,
-      ({ order }) => order.registration === holder,
-      CONFIRMATION_TIMEOUT_MS,
-    );
+    const folded = await arrivals.until(orderId, ({ order }) => order.registration === holder, {
+      timeoutMs: CONFIRMATION_TIMEOUT_MS,
+      deadline,
+    });
     if (folded?.order.registration !== holder) {
       return unavailable(
         'QUORUM_UNAVAILABLE',
@@ -316,7 +346,7 @@ export function createOrderService(
         1,
       );
     }
-    return replay(folded, fingerprint);
+    return replay(folded, fingerprint, deadline);
   }
 
   async function defer(orderId: string, own: string | undefined): Promise<Registered> {
@@ -331,7 +361,7 @@ export function createOrderService(
   }
 
   /** The same key came again. The answer is the order itself, once it is certain that it is one (F1). */
-  async function replay(existing: FoldedOrder, fingerprint: string): Promise<Registered> {
+  async function replay(existing: FoldedOrder, fingerprint: string, deadline: Deadline): Promise<Registered> {
     const { id } = existing.order;
     let folded: FoldedOrder | undefined = existing;
     if (existing.order.fingerprint === fingerprint && !existing.confirmed) {
@@ -342,7 +372,10 @@ export function createOrderService(
           1,
         );
       }
-      folded = await views.waitUntil(id, ({ confirmed }) => confirmed, CONFIRMATION_TIMEOUT_MS);
+      folded = await arrivals.until(id, ({ confirmed }) => confirmed, {
+        timeoutMs: CONFIRMATION_TIMEOUT_MS,
+        deadline,
+      });
       if (folded?.confirmed !== true) {
         return unavailable(
           'QUORUM_UNAVAILABLE',
@@ -358,7 +391,7 @@ export function createOrderService(
     return dependencies.retention?.horizon() ?? 0;
   }
 
-  function clockBehind(): { readonly ok: false; readonly refusal: Refusal } {
+  function clockBehind(): Refused {
     const { log: lines, clock } = environment;
     lines.error(
       { now: clock.now(), horizon: horizon() },
@@ -378,9 +411,13 @@ export function createOrderService(
   }
 
   /** Exact, because the ledger decides: an order is fulfilled or given back, never both. */
-  async function cancel(orderId: string): Promise<Answer<Order>> {
+  async function cancel(orderId: string, deadline: Deadline = NO_DEADLINE): Promise<Answer<Order>> {
     // It may have been accepted at another node a moment ago.
-    const folded = await views.waitUntil(orderId, ({ confirmed }) => confirmed, ARRIVAL_TIMEOUT_MS);
+    const folded = await arrivals.until(orderId, ({ confirmed }) => confirmed, {
+      timeoutMs: ARRIVAL_TIMEOUT_MS,
+      deadline,
+    });
+    if (deadline.givenUp !== undefined) return tooLate();
     if (folded === undefined) return refuse(absent(orderId));
     if (folded.order.outcome === 'cancelled') return { ok: true, value: folded.order };
     if (folded.order.outcome !== undefined) return notCancellable(orderId, folded.order.state);
@@ -390,13 +427,19 @@ export function createOrderService(
     }
     try {
       const { createdAt } = folded.order;
-      const closed = await ledger.release({ orderId, createdAt, reason: 'cancelled' });
+      const closed = await ledger.release(
+        { orderId, createdAt, reason: 'cancelled' },
+        { timeoutMs: timeFor(CANCELLATION_TIMEOUT_MS, deadline) },
+      );
       if (closed.kind === 'forgotten') return refuse(absent(orderId));
       if (closed.kind === 'committed' || closed.reason !== 'cancelled') {
-        const ended = await untilEnded(orderId, CANCELLATION_TIMEOUT_MS);
+        const ended = await untilEnded(orderId, { timeoutMs: CANCELLATION_TIMEOUT_MS, deadline });
         return notCancellable(orderId, (ended ?? folded).order.state);
       }
-      await log.append(folded, { type: 'cancelRequested', data: {} }, 'quorum');
+      // F6: the ledger has closed it, so this is written though nobody may wait for it any more.
+      await log.append(folded, { type: 'cancelRequested', data: {} }, 'quorum', {
+        timeoutMs: timeFor(CANCELLATION_TIMEOUT_MS, deadline),
+      });
     } catch (error) {
       if (error instanceof LedgerError)
         return unavailable('LEDGER_UNAVAILABLE', 'the stock ledger does not answer; try again', 1);
@@ -404,50 +447,7 @@ export function createOrderService(
         return unavailable('QUORUM_UNAVAILABLE', 'no majority of the nodes answers; try again', 1);
       throw error;
     }
-    const ended = await untilEnded(orderId, CANCELLATION_TIMEOUT_MS);
+    const ended = await untilEnded(orderId, { timeoutMs: CANCELLATION_TIMEOUT_MS, deadline });
     return { ok: true, value: (ended ?? folded).order };
   }
-}
-
-/** Nothing was written. Rethrows what is not the journal's refusal. */
-function refusedByJournal(error: unknown): { readonly ok: false; readonly refusal: Refusal } {
-  if (!(error instanceof JournalError)) throw error;
-  switch (error.code) {
-    case 'QUEUE_FULL':
-      return unavailable('OVERLOADED', 'too many orders wait to be written', 2);
-    case 'CLOSED':
-      return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
-    case 'UNAVAILABLE':
-      return unavailable('QUORUM_UNAVAILABLE', 'the order could not be made durable', 1);
-    case 'ENTRY_TOO_LARGE':
-    case 'COMPACTED':
-      throw error;
-  }
-}
-
-function notCancellable(
-  orderId: string,
-  state: OrderState,
-): { readonly ok: false; readonly refusal: Refusal } {
-  return refuse({ code: 'NOT_CANCELLABLE', detail: `order ${orderId} is ${state}`, state });
-}
-
-function refuse(refusal: Refusal): { readonly ok: false; readonly refusal: Refusal } {
-  return { ok: false, refusal };
-}
-
-function unavailable(
-  code:
-    | 'QUORUM_UNAVAILABLE'
-    | 'OVERLOADED'
-    | 'PAYMENTS_UNAVAILABLE'
-    | 'DISK_FULL'
-    | 'CLOCK_BEHIND'
-    | 'DRAINING'
-    | 'NOT_A_MEMBER'
-    | 'LEDGER_UNAVAILABLE',
-  detail: string,
-  retryAfterSeconds: number,
-): { readonly ok: false; readonly refusal: Refusal } {
-  return refuse({ code, detail, retryAfterSeconds });
 }

@@ -18,11 +18,6 @@ export interface Views {
     readonly after?: string;
     readonly limit: number;
   }): Promise<{ readonly orders: readonly Order[]; readonly next?: string }>;
-  waitUntil(
-    orderId: string,
-    when: (folded: FoldedOrder) => boolean,
-    timeoutMs: number,
-  ): Promise<FoldedOrder | undefined>;
   onChange(listener: (orderId: string, folded: FoldedOrder) => void): () => void;
 }
 

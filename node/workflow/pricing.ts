@@ -2,8 +2,10 @@ import type { Environment } from '../../store/environment.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
 import type { FunctionSettings, HttpInput } from '../orders/effects.ts';
 import type { OrderLine } from '../orders/order.ts';
+import type { Deadline } from '../ports/deadline.ts';
 import { FunctionError, type Decision, type FunctionHost } from '../ports/functions.ts';
 import type { Answer, PlaceOrder } from '../ports/order-service.ts';
+import { tooLate } from './refusals.ts';
 
 /** Has the register function price an order or refuse it, and holds the answer against the catalogue. */
 
@@ -24,6 +26,7 @@ export async function askFunction(
   orderId: string,
   asked: PlaceOrder,
   settings: FunctionSettings,
+  deadline: Deadline,
   { environment, ledger, functions }: PricingDependencies,
 ): Promise<Answer<Accepted>> {
   if (ledger.lastSyncAt() === 0) {
@@ -48,9 +51,10 @@ export async function askFunction(
   };
   let decision: Decision;
   try {
-    decision = await functions.callHttp('POST /orders', input);
+    decision = await functions.callHttp('POST /orders', input, deadline);
   } catch (error) {
     if (!(error instanceof FunctionError)) throw error;
+    if (error.code === 'DEADLINE_EXCEEDED') return tooLate();
     environment.log.error(
       { orderId, code: error.code, detail: error.message },
       'the register function failed',

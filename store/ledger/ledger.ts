@@ -6,7 +6,7 @@ import type { Command } from './commands.ts';
 import { limits } from './limits.ts';
 import type { ReplicatedLog } from './machine.ts';
 import { LedgerError } from './port.ts';
-import type { Ledger, ProductRow, StockSync } from './port.ts';
+import type { CommandPatience, Ledger, ProductRow, StockSync } from './port.ts';
 import type { StockMachine } from './stock.ts';
 
 /**
@@ -44,12 +44,13 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
   const { log, machine, environment } = dependencies;
 
   /** Rejects with LedgerError when undecided, with InvalidCommandError when refused as malformed. */
-  async function decide(command: Command): Promise<StockAnswer> {
+  async function decide(command: Command, patience: CommandPatience = {}): Promise<StockAnswer> {
     const bytes = encodeCommand(command);
     // The machine would refuse it too. Checked here, it costs neither a place in the log nor a round trip.
     const checked = decodeCommand(bytes);
     if (checked.kind === 'malformed') throw new InvalidCommandError(command.kind, checked.detail);
-    const answer = decodeAnswer(await log.submit(bytes, { timeoutMs: options.commandTimeoutMs }));
+    const timeoutMs = Math.min(options.commandTimeoutMs, patience.timeoutMs ?? Infinity);
+    const answer = decodeAnswer(await log.submit(bytes, { timeoutMs }));
     if (answer.kind === 'malformed') throw new InvalidCommandError(command.kind, answer.detail);
     return answer;
   }
@@ -85,8 +86,8 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
       }
     },
 
-    async release(release) {
-      const answer = await decide({ kind: 'release', ...release });
+    async release(release, patience) {
+      const answer = await decide({ kind: 'release', ...release }, patience);
       switch (answer.kind) {
         case 'released':
         case 'committed':
@@ -97,8 +98,8 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
       }
     },
 
-    async claim(claim) {
-      const answer = await decide({ kind: 'claim', ...claim });
+    async claim(claim, patience) {
+      const answer = await decide({ kind: 'claim', ...claim }, patience);
       if (answer.kind === 'claimed' || answer.kind === 'forgotten') return answer;
       throw unexpected('claim', answer);
     },
@@ -119,8 +120,8 @@ export function createLedger(options: LedgerOptions, dependencies: LedgerDepende
       throw new LedgerError('TIMEOUT', 'the stock sync was interrupted again and again');
     },
 
-    async adjust(adjustment) {
-      const answer = await decide({ kind: 'adjust', ...adjustment });
+    async adjust(adjustment, patience) {
+      const answer = await decide({ kind: 'adjust', ...adjustment }, patience);
       if (answer.kind === 'adjusted') return { applied: answer.applied };
       throw unexpected('adjust', answer);
     },

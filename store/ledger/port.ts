@@ -112,6 +112,11 @@ export class LedgerError extends Error {
   }
 }
 
+/** How long a command may stay undecided, if less than usual. It is no longer: its fate is unknown after that. */
+export interface CommandPatience {
+  readonly timeoutMs?: number;
+}
+
 /**
  * Where stock is decided. Callers do not know where or how: a later version may answer from this node's own
  * share. All commands are linearizable, idempotent by order id, and reject with LedgerError when undecided.
@@ -125,15 +130,20 @@ export interface Ledger {
     },
   ): Promise<HoldAnswer>;
   commit(order: OrderReference): Promise<CommitAnswer>;
-  release(order: OrderReference & { readonly reason: ReleaseReason }): Promise<ReleaseAnswer>;
-  claim(order: OrderReference & { readonly registration: string }): Promise<ClaimAnswer>;
+  release(
+    order: OrderReference & { readonly reason: ReleaseReason },
+    patience?: CommandPatience,
+  ): Promise<ReleaseAnswer>;
+  claim(
+    order: OrderReference & { readonly registration: string },
+    patience?: CommandPatience,
+  ): Promise<ClaimAnswer>;
   sync(sync: StockSync): Promise<{ readonly applied: boolean }>;
   /** Back-office correction of `onHand` until the next sync reads the real figure. Idempotent by `id`. */
-  adjust(adjustment: {
-    readonly id: string;
-    readonly sku: string;
-    readonly delta: number;
-  }): Promise<{ readonly applied: boolean }>;
+  adjust(
+    adjustment: { readonly id: string; readonly sku: string; readonly delta: number },
+    patience?: CommandPatience,
+  ): Promise<{ readonly applied: boolean }>;
   /**
    * Raises the horizon to `before` (ms), if it is lower: every order created before it has ended, or so the caller
    * knows. The ledger then forgets those that promise no units, bit by bit. Answers the horizon that holds now.

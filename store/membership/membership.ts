@@ -130,10 +130,11 @@ class NodeMembership implements OpenMembership {
     };
   }
 
-  async change(change: MemberChange): Promise<MemberList> {
+  async change(change: MemberChange, patience: { readonly timeoutMs?: number } = {}): Promise<MemberList> {
     const { log, environment } = this.#dependencies;
     const { clock } = environment;
-    const deadline = clock.monotonic() + this.#options.changeTimeoutMs;
+    const timeoutMs = Math.min(this.#options.changeTimeoutMs, patience.timeoutMs ?? Infinity);
+    const deadline = clock.monotonic() + timeoutMs;
     let isUnknown = false;
     while (!this.#closed) {
       const leader = log.leader();

@@ -70,7 +70,8 @@ export interface Membership {
   onChange(handler: (list: MemberList) => void): Cancel;
   /**
    * Has a change decided, by whichever node leads, and resolves with the list that follows. What is so already is
-   * no error, so a change may be asked for again. Rejects with MembershipError.
+   * no error, so a change may be asked for again. Rejects with MembershipError, after `timeoutMs` at the latest where
+   * that is less than usual.
    */
-  change(change: MemberChange): Promise<MemberList>;
+  change(change: MemberChange, patience?: { readonly timeoutMs?: number }): Promise<MemberList>;
 }

@@ -55,7 +55,7 @@ describe('a configuration that says only what it must', () => {
       node: 'n1',
       zone: 'main',
       dataDirectory: join(directory, 'data'),
-      http: { host: '127.0.0.1', port: 8080 },
+      http: { host: '127.0.0.1', port: 8080, requestTimeoutMs: 30_000 },
       disk: { reserveBytes: 512_000_000 },
       cluster: { found: false },
       orders: { holdForMs: 900_000, maxOpen: 5_000, takeOverAfterMs: 3_000 },

@@ -37,6 +37,20 @@ it('gives functions turns, and keeps the order of each', () => {
   );
 });
 
+it('lets go of what need not be done, and gives its room to others', () => {
+  const queue = new FairQueue<string>({ itemsMax: 3, perFunctionMax: 2 });
+  for (const item of ['a', 'b']) queue.offer(0, item);
+  queue.offer(1, 'd');
+  expect([queue.remove(0, 'a'), queue.remove(0, 'a'), queue.remove(1, 'b')]).toEqual([true, false, false]);
+  expect([queue.size, queue.offer(0, 'c')]).toEqual([2, true]);
+  expect(queue.remove(1, 'd')).toBe(true);
+  expect([queue.take(everybody), queue.take(everybody), queue.take(everybody)]).toEqual([
+    'b',
+    'c',
+    undefined,
+  ]);
+});
+
 it('is bounded in all and for each function, except for what comes back', () => {
   const queue = new FairQueue<string>({ itemsMax: 3, perFunctionMax: 2 });
   expect([queue.offer(0, 'a'), queue.offer(0, 'b'), queue.offer(0, 'c')]).toEqual([true, true, false]);

@@ -1,5 +1,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WorkerPool } from '../../node/functions/pool.ts';
+import { RequestDeadline } from '../../node/http/deadline.ts';
+import { eventually } from '../support/eventually.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 import { LOOP_FOR_EVER, observe, realEnvironment, UNREACHABLE, wasm } from './support.ts';
 
 /** The threads alone, with modules of a few bytes. `quiet` returns at once and gives no output. */
@@ -76,6 +79,36 @@ describe('a module that fails as it is instantiated', () => {
   it('by looping: the pool does not open, once the time to start is over', async () => {
     const opening = openPool([wasm({ start: true, body: LOOP_FOR_EVER })], { startTimeoutMs: 300 });
     await expect(opening).rejects.toThrow('not ready within 300 ms');
+  });
+});
+
+describe('calls that nobody waits for any more', () => {
+  it('leave a full queue without being run, and their room to others', async () => {
+    const { pool } = await openPool([quiet, wasm({ memory: SHARED_MEMORY, body: sleep(700) })], {
+      queueMax: 100,
+    });
+    const clock = new VirtualClock();
+    const busy = pool.call(job(1), 5_000);
+    let isBusy = true;
+    void busy.then(() => (isBusy = false));
+    await eventually(() => pool.queueDepth === 0, { withinMs: 5_000, what: 'the worker has its call' });
+    const deadlines = Array.from({ length: 50 }, () => new RequestDeadline(1_000, { clock }));
+    const waiting = deadlines.map((deadline) => pool.call(job(0), 5_000, undefined, deadline));
+    expect(await pool.call(job(0), 5_000)).toEqual({ kind: 'queueFull' });
+
+    for (const deadline of deadlines.slice(0, 25)) deadline.clientGone();
+    expect(pool.queueDepth).toBe(25);
+    await clock.advance(1_000);
+    expect([pool.queueDepth, isBusy]).toEqual([0, true]);
+    expect(await Promise.all(waiting)).toEqual(Array(50).fill({ kind: 'expired' }));
+    expect(await pool.call(job(0), 5_000, undefined, deadlines[0])).toEqual({ kind: 'expired' });
+
+    const inTime = new RequestDeadline(1_000, { clock });
+    const next = pool.call(job(0), 5_000, undefined, inTime);
+    expect([pool.queueDepth, inTime.listeners]).toEqual([1, 1]);
+    await expect(next).resolves.toMatchObject(quietAnswer);
+    expect(inTime.listeners).toBe(0);
+    await busy;
   });
 });
 

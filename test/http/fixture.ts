@@ -11,6 +11,7 @@ import { seededRandom } from '../support/random.ts';
 import { testEnvironment, type TestEnvironment } from '../support/environment.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { documentCheck } from './document.ts';
+import type { Deadline } from '../../node/ports/deadline.ts';
 import type { Answer, OrderService, PlaceOrder, Refusal } from '../../node/ports/order-service.ts';
 import type { PaymentMessage } from '../../node/ports/payments.ts';
 
@@ -36,7 +37,7 @@ export class OrdersInMemory implements OrderService {
   bug: Error | undefined;
   private readonly byKey = new Map<string, string>();
 
-  async place(asked: PlaceOrder): Promise<Answer<{ order: Order; replayed: boolean; waited: boolean }>> {
+  async place(asked: PlaceOrder, _deadline?: Deadline): ReturnType<OrderService['place']> {
     if (this.bug !== undefined) throw this.bug;
     if (this.refusal !== undefined) return { ok: false, refusal: this.refusal };
     this.placed.push(asked);
@@ -138,6 +139,8 @@ export interface Fixture {
   send(request: InjectOptions): Promise<LightMyRequestResponse>;
   /** The problems the last request was counted under. */
   readonly refused: string[];
+  /** Why requests were not waited for any more, so far. */
+  readonly gaveUp: string[];
   draining: boolean;
   queues: ReturnType<HttpDependencies['queues']>;
   readiness: { readonly ready: boolean; readonly reasons: readonly string[] };
@@ -196,6 +199,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
     orders,
     answered: [],
     refused: [],
+    gaveUp: [],
     environment,
     send: undefined as never,
     draining: false,
@@ -245,7 +249,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
             name: 'outbound',
             running: false,
             lastRunAt: 1,
-            lagSeconds: 0.5,
+            lagSeconds: null,
             pending: 1,
             parked: [parkedOrder],
             rejected: [],
@@ -283,6 +287,7 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
         http: {
           answered: (request) => void fixture.answered.push(request),
           refused: (code) => void fixture.refused.push(code),
+          gaveUp: (reason) => void fixture.gaveUp.push(reason),
         },
       },
       environment,

@@ -178,7 +178,8 @@ describe('reconcilers', () => {
   it('shows status and lag, and runs on demand', async () => {
     const fixture = httpFixture();
     expect((await fixture.send({ url: '/reconcilers' })).json()).toMatchObject({
-      reconcilers: [{ name: 'outbound', pending: 1, parked: [{ orderId: 'ord_9' }] }],
+      leader: 'n2',
+      reconcilers: [{ name: 'outbound', lagSeconds: null, pending: 1, parked: [{ orderId: 'ord_9' }] }],
     });
     expect((await run(fixture, 'outbound')).json()).toMatchObject({ name: 'outbound', processed: 3 });
   });

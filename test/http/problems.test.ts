@@ -26,6 +26,7 @@ const PLACING: Readonly<
     { code: 'NO_EXPORT', type: 'urn:freehold:problem:NO_EXPORT', field: 'customer.address' },
   ],
   IDEMPOTENCY_KEY_REUSED: [{ code: 'IDEMPOTENCY_KEY_REUSED', detail }, 422, {}],
+  DEADLINE_EXCEEDED: [{ code: 'DEADLINE_EXCEEDED', detail, retryAfterSeconds: 2 }, 503, {}],
   QUORUM_UNAVAILABLE: [{ code: 'QUORUM_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
   PAYMENTS_UNAVAILABLE: [{ code: 'PAYMENTS_UNAVAILABLE', detail, retryAfterSeconds: 2 }, 503, {}],
   DISK_FULL: [{ code: 'DISK_FULL', detail, retryAfterSeconds: 2 }, 503, {}],

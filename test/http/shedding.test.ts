@@ -7,17 +7,22 @@ import { httpFixture, signatureFor, VALID } from './fixture.ts';
 /** A clock whose next timer fires this late, and no earlier. */
 function lateClock() {
   let now = 0;
-  let timer: { readonly at: number; readonly callback: () => void } | undefined;
+  const timers = new Set<{ readonly at: number; readonly callback: () => void }>();
   return {
     now: () => now,
     monotonic: () => now,
     after: (delayMs: number, callback: () => void) => {
-      timer = { at: now + delayMs, callback };
-      return () => (timer = undefined);
+      const timer = { at: now + delayMs, callback };
+      timers.add(timer);
+      return () => void timers.delete(timer);
     },
+    /** The next timer, this much late. */
     fire(lateMs: number) {
-      now = (timer?.at ?? now) + lateMs;
-      timer?.callback();
+      const [timer] = [...timers].toSorted((a, b) => a.at - b.at);
+      if (timer === undefined) return;
+      timers.delete(timer);
+      now = timer.at + lateMs;
+      timer.callback();
     },
   };
 }

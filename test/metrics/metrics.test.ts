@@ -66,6 +66,7 @@ describe('observers', () => {
     const metrics = createMetrics({ self: 'n1' });
     metrics.http.answered({ method: 'POST', route: '/orders', status: 201, seconds: 0.02 });
     metrics.http.refused('OVERLOADED');
+    metrics.http.gaveUp('clientGone');
     metrics.orders.registered('won', 0.002);
     metrics.orders.ended('refunded', 0.5);
     metrics.orders.parked('FUNCTION_TRAP');
@@ -91,6 +92,7 @@ describe('observers', () => {
         1,
       ],
       ['freehold_http_problems_total', { code: 'OVERLOADED' }, 1],
+      ['freehold_http_requests_given_up_total', { reason: 'clientGone' }, 1],
       ['freehold_orders_registered_total', { verdict: 'won' }, 1],
       ['freehold_orders_ended_total', { outcome: 'refunded' }, 1],
       ['freehold_orders_ended_total', { outcome: 'fulfilled' }, 0],

@@ -25,6 +25,24 @@ test('opens when half of the late calls failed, and not on the first few (C1)', 
   expect(breaker.begin()).toBe(false);
 });
 
+test('who listens hears of each closing, and of nothing else (C3)', async () => {
+  const { breaker, calls, clock } = circuit();
+  let closed = 0;
+  const stop = breaker.onClosed(() => (closed += 1));
+  calls('ok', 'failed', 'failed', 'failed', 'failed');
+  await clock.advance(100);
+  calls('failed');
+  await clock.advance(200);
+  expect(closed).toBe(0);
+  calls('ok', 'ok', 'ok');
+  expect(closed).toBe(1);
+  stop();
+  calls('failed', 'failed', 'failed', 'failed');
+  await clock.advance(100);
+  calls('ok');
+  expect([breaker.state(), closed]).toEqual(['closed', 1]);
+});
+
 test('old failures are forgotten, and rate limits do not count (C1)', () => {
   const { breaker, calls } = circuit();
   calls('failed', 'failed', 'failed', ...Array.from({ length: 10 }, () => 'ok' as const));

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { StockAdjustment } from '../../node/ports/stock-adjustments.ts';
 import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
 import { ReconcilerError } from '../../node/ports/reconcilers.ts';
+import { DeadlineExceeded, NO_DEADLINE } from '../../node/ports/deadline.ts';
 import { createAdjustments } from '../../node/reconcilers/adjustments.ts';
 import { createPostgres } from '../../node/reconcilers/postgres.ts';
 import type { PostgresSystemOfRecord } from '../../node/reconcilers/postgres.ts';
@@ -100,6 +101,29 @@ describe.each(databases)('adjustments in $name', ({ start }) => {
     await cut.close();
     await proxy.close();
   }, 30_000);
+
+  it('are not made any more once nobody waits for them, at whatever point that is', async () => {
+    for (let step = 0; step < 12; step += 1) {
+      // Given up the `step`-th time that somebody asks.
+      let left = step;
+      const deadline = {
+        ...NO_DEADLINE,
+        get givenUp() {
+          return left-- > 0 ? undefined : ('clientGone' as const);
+        },
+      };
+      const made = await sor
+        .adjust({ ...found, id: `gone-${step}` }, deadline)
+        .catch((error: unknown) => error);
+      if (!(made instanceof DeadlineExceeded)) {
+        expect(step).toBeGreaterThan(1);
+        expect(made).toMatchObject({ kind: 'adjusted', onHand: 3 });
+        return;
+      }
+      expect(await onHand(url)).toEqual({ A: 5, B: 0 });
+    }
+    expect.unreachable('the deadline was asked more often than there are steps');
+  });
 
   it('are put in by hand as well, and what is changed by hand is recorded', async () => {
     await sql(

@@ -255,6 +255,26 @@ describe('delivery', () => {
     await reconcilers.stop();
   });
 
+  it('does not say how far behind it is where another node works on it', async () => {
+    const { clock, reconcilers, lead, setAway, ended, pending, status } = world();
+    setAway(true);
+    reconcilers.start();
+    ended('1');
+    await clock.advance(minute);
+    expect(status('outbound')?.lagSeconds).toBeGreaterThan(50);
+    lead(false);
+    expect(status('outbound')).toMatchObject({ pending: 1, lagSeconds: null });
+    expect(status('inbound')).toMatchObject({ lagSeconds: null });
+    lead(true);
+    expect(status('outbound')).toMatchObject({ pending: 1, lagSeconds: 0 });
+    setAway(false);
+    await clock.until(() => pending() === 0, { withinMs: 2 * minute });
+    await clock.advance(1_000);
+    lead(false);
+    expect(status('outbound')).toMatchObject({ pending: 0, lagSeconds: 0 });
+    await reconcilers.stop();
+  });
+
   it('parks what is refused, delivers the rest, and tries the refused again later and on demand', async () => {
     const { clock, reconcilers, calls, refused, ended, pending, status } = world();
     refused.set('2', 'ON_HAND_SHORT: A');

@@ -53,6 +53,7 @@ export class FlowCluster {
   readonly contradictions: string[] = [];
   readonly #random: Random;
   readonly #ledger: Ledger;
+  readonly #functions: ReturnType<typeof honestFunctions>;
   readonly #retainForMs: number | undefined;
 
   private constructor(
@@ -60,8 +61,10 @@ export class FlowCluster {
     clock: VirtualClock,
     random: Random,
     ledger: Ledger,
+    functions: ReturnType<typeof honestFunctions>,
     retainForMs: number | undefined,
   ) {
+    this.#functions = functions;
     this.#retainForMs = retainForMs;
     this.ids = ids;
     this.clock = clock;
@@ -78,10 +81,13 @@ export class FlowCluster {
     readonly onHand: number;
     /** Lets closed orders go after this; then ended ones are delivered to `delivered`. For ever by default. */
     readonly retainForMs?: number;
+    /** Honest ones that answer at once by default. */
+    readonly functions?: ReturnType<typeof honestFunctions>;
   }): Promise<FlowCluster> {
     const { ids, clock, random, onHand, retainForMs } = options;
     const ledger = await stockLedger({ clock, products: [{ sku: 'MUG', onHand }] });
-    const cluster = new FlowCluster(ids, clock, random, ledger, retainForMs);
+    const functions = options.functions ?? honestFunctions();
+    const cluster = new FlowCluster(ids, clock, random, ledger, functions, retainForMs);
     for (const id of ids) await cluster.boot(id);
     return cluster;
   }
@@ -126,7 +132,7 @@ export class FlowCluster {
       ledger,
       payments: this.payments,
       paymentPolicy: PAYMENT_POLICY,
-      functions: honestFunctions(),
+      functions: this.#functions,
       views,
       log,
       membership,

@@ -69,6 +69,11 @@ export class VirtualClock implements Clock {
     };
   }
 
+  /** Timers that are set and neither fired nor cancelled, of the whole world. */
+  get pending(): number {
+    return this.#timers.filter(({ cancelled }) => !cancelled).length;
+  }
+
   /** A node's own view: `rate` 1.01 runs one per cent fast, `wallSkewMs` shifts only the wall clock. */
   node(options: { readonly rate?: number; readonly wallSkewMs?: number } = {}): NodeClock {
     const rate = options.rate ?? 1;

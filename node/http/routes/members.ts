@@ -1,9 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify';
 import {
   MembershipError,
+  type MemberChange,
   type MemberRecord,
   type MembershipErrorCode,
 } from '../../../store/membership/port.ts';
+import { demandInterest, timeFor, type Deadline } from '../../ports/deadline.ts';
 import type { HttpDependencies } from '../dependencies.ts';
 import { answers, problems } from '../documentation.ts';
 import { Problem, PROBLEMS, retryAfter, type ProblemCode } from '../problems.ts';
@@ -12,6 +14,8 @@ import { Problem, PROBLEMS, retryAfter, type ProblemCode } from '../problems.ts'
 
 const tags = ['operations'];
 const RETRY_AFTER_SECONDS = 2;
+/** For a newcomer to be heard of by the others, and a leader to be found. */
+const CHANGE_TIMEOUT_MS = 20_000;
 
 /** How each refusal of the store is told. */
 const CODES: Readonly<Record<MembershipErrorCode, ProblemCode>> = {
@@ -44,9 +48,12 @@ export function memberRoutes({ membership }: Pick<HttpDependencies, 'membership'
   const view = (members: readonly MemberRecord[]) => ({
     members: members.map((member) => ({ ...member, address: textOf(member.address) })),
   });
-  const decided = async (change: Parameters<typeof membership.change>[0]) => {
+  const decided = async (change: MemberChange, deadline: Deadline) => {
+    demandInterest(deadline);
     try {
-      return view((await membership.change(change)).members);
+      return view(
+        (await membership.change(change, { timeoutMs: timeFor(CHANGE_TIMEOUT_MS, deadline) })).members,
+      );
     } catch (error) {
       throw error instanceof MembershipError ? problemOf(error) : error;
     }
@@ -89,13 +96,15 @@ export function memberRoutes({ membership }: Pick<HttpDependencies, 'membership'
               'CHANGE_UNDER_WAY',
               'LEDGER_UNAVAILABLE',
               'CHANGE_UNDECIDED',
+              'DEADLINE_EXCEEDED',
             ),
           },
         },
       },
       async (request) => {
         const { id, peerId, zone, address } = request.body;
-        return decided({ kind: 'add', member: { id, peerId, zone, address: addressOf(address) } });
+        const member = { id, peerId, zone, address: addressOf(address) };
+        return decided({ kind: 'add', member }, request.deadline);
       },
     );
 
@@ -120,11 +129,12 @@ export function memberRoutes({ membership }: Pick<HttpDependencies, 'membership'
               'CHANGE_UNDER_WAY',
               'LEDGER_UNAVAILABLE',
               'CHANGE_UNDECIDED',
+              'DEADLINE_EXCEEDED',
             ),
           },
         },
       },
-      async (request) => decided({ kind: 'promote', id: request.params.id }),
+      async ({ params: { id }, deadline }) => decided({ kind: 'promote', id }, deadline),
     );
 
     app.put<{ Params: { id: string }; Body: { readonly address: string } }>(
@@ -149,12 +159,13 @@ export function memberRoutes({ membership }: Pick<HttpDependencies, 'membership'
               'CHANGE_UNDER_WAY',
               'LEDGER_UNAVAILABLE',
               'CHANGE_UNDECIDED',
+              'DEADLINE_EXCEEDED',
             ),
           },
         },
       },
-      async (request) =>
-        decided({ kind: 'move', id: request.params.id, address: addressOf(request.body.address) }),
+      async ({ params: { id }, body, deadline }) =>
+        decided({ kind: 'move', id, address: addressOf(body.address) }, deadline),
     );
 
     app.delete<{ Params: { id: string } }>(
@@ -179,11 +190,12 @@ export function memberRoutes({ membership }: Pick<HttpDependencies, 'membership'
               'CHANGE_UNDER_WAY',
               'LEDGER_UNAVAILABLE',
               'CHANGE_UNDECIDED',
+              'DEADLINE_EXCEEDED',
             ),
           },
         },
       },
-      async (request) => decided({ kind: 'remove', id: request.params.id }),
+      async ({ params: { id }, deadline }) => decided({ kind: 'remove', id }, deadline),
     );
   };
 }

@@ -1,5 +1,6 @@
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify';
 import type { Order, OrderState } from '../../orders/order.ts';
+import { whileAwaited } from '../../ports/deadline.ts';
 import type { Answer, PlaceOrder } from '../../ports/order-service.ts';
 import type { HttpDependencies } from '../dependencies.ts';
 import { answers, problems } from '../documentation.ts';
@@ -51,10 +52,16 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
     app.post<{ Body: Pick<PlaceOrder, 'customer' | 'currency' | 'lines' | 'payment'> }>(
       '/orders',
       {
+        config: {
+          // The wait comes on top: who asked for one wants to hear how the order ended, not that it took long.
+          timeoutMs: (usualMs, request) => usualMs + waitSecondsOf(preferOf(request)) * 1_000,
+        },
         schema: {
           operationId: 'placeOrder',
           summary: 'Place an order',
-          description: 'Answered once the order is on the disks of a majority of nodes.',
+          description:
+            'Answered once the order is on the disks of a majority of nodes. A client that hangs up before is not waited ' +
+            'for: repeat the request with its key. An order that was accepted goes on without it.',
           tags,
           headers: placeHeaders,
           body: { $ref: 'PlaceOrder#' },
@@ -78,6 +85,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'INVALID_ORDER',
               'IDEMPOTENCY_KEY_REUSED',
               'REFUSED_BY_FUNCTION',
+              'DEADLINE_EXCEEDED',
               'QUORUM_UNAVAILABLE',
               'OVERLOADED',
               'PAYMENTS_UNAVAILABLE',
@@ -93,15 +101,19 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
         },
       },
       async (request, reply) => {
+        const { deadline } = request;
         const idempotencyKey = request.headers['idempotency-key'] as string | undefined;
-        const waitSeconds = waitSecondsOf(request.headers['prefer'] as string | undefined);
+        const waitSeconds = waitSecondsOf(preferOf(request));
         const { order, replayed, waited } = valueOf(
-          await orders.place({
-            ...request.body,
-            ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
-            traceparent: request.traceparent,
-            waitMs: waitSeconds * 1_000,
-          }),
+          await orders.place(
+            {
+              ...request.body,
+              ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+              traceparent: request.traceparent,
+              waitMs: waitSeconds * 1_000,
+            },
+            deadline,
+          ),
         );
         if (waited) void reply.header('preference-applied', `wait=${waitSeconds}`);
         if (replayed) void reply.header('idempotency-replayed', 'true');
@@ -119,10 +131,13 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
           summary: 'List orders, newest first',
           tags,
           querystring: listQuery,
-          response: { 200: answers('One page.', 'OrderPage'), ...problems('INVALID_REQUEST') },
+          response: {
+            200: answers('One page.', 'OrderPage'),
+            ...problems('INVALID_REQUEST', 'DEADLINE_EXCEEDED'),
+          },
         },
       },
-      (request) => orders.list(request.query),
+      (request) => whileAwaited(request.deadline, orders.list(request.query)),
     );
 
     app.get<{ Params: { id: string } }>(
@@ -136,11 +151,11 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
           params,
           response: {
             200: answers('The order.', 'Order'),
-            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND', 'ORDER_NOT_KEPT'),
+            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND', 'ORDER_NOT_KEPT', 'DEADLINE_EXCEEDED'),
           },
         },
       },
-      async (request) => (await orders.find(request.params.id)) ?? absent(request.params.id),
+      async ({ deadline, params: { id } }) => (await whileAwaited(deadline, orders.find(id))) ?? absent(id),
     );
 
     app.get<{ Params: { id: string } }>(
@@ -153,12 +168,12 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
           params,
           response: {
             200: answers('What happened, oldest first.', 'OrderEvents'),
-            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND', 'ORDER_NOT_KEPT'),
+            ...problems('INVALID_REQUEST', 'ORDER_NOT_FOUND', 'ORDER_NOT_KEPT', 'DEADLINE_EXCEEDED'),
           },
         },
       },
-      async (request) => ({
-        events: (await orders.events(request.params.id)) ?? absent(request.params.id),
+      async ({ deadline, params: { id } }) => ({
+        events: (await whileAwaited(deadline, orders.events(id))) ?? absent(id),
       }),
     );
 
@@ -178,6 +193,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'ORDER_NOT_FOUND',
               'ORDER_NOT_KEPT',
               'NOT_CANCELLABLE',
+              'DEADLINE_EXCEEDED',
               'QUORUM_UNAVAILABLE',
               'DRAINING',
               'LEDGER_UNAVAILABLE',
@@ -185,9 +201,13 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
           },
         },
       },
-      async (request): Promise<Order> => valueOf(await orders.cancel(request.params.id)),
+      async (request): Promise<Order> => valueOf(await orders.cancel(request.params.id, request.deadline)),
     );
   };
+}
+
+function preferOf({ headers }: FastifyRequest): string | undefined {
+  return headers['prefer'] as string | undefined;
 }
 
 function valueOf<T>(answer: Answer<T>): T {

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { whileAwaited } from '../../ports/deadline.ts';
 import { ReconcilerError } from '../../ports/reconcilers.ts';
 import { NotSupportedBySystemOfRecord, SystemOfRecordUnavailable } from '../../ports/system-of-record.ts';
 import type { HttpDependencies } from '../dependencies.ts';
@@ -11,6 +12,9 @@ import { orderId } from '../request-schemas.ts';
 
 const tags = ['reconcilers'];
 const RETRY_AFTER_SECONDS = 10;
+/** These two are as long as what they read: a large catalogue, all payments. */
+const RUN_TIMEOUT_MS = 10 * 60_000;
+const REPORT_TIMEOUT_MS = 60 * 60_000;
 
 const orderParams = {
   type: 'object',
@@ -63,16 +67,22 @@ export function reconcilerRoutes({
           response: { 200: answers('All of them, as this node knows.', 'Reconcilers'), ...problems() },
         },
       },
-      async () => ({ reconcilers: reconcilers.status() }),
+      async () => {
+        const { leader } = ledger.status();
+        return { ...(leader === undefined ? {} : { leader }), reconcilers: reconcilers.status() };
+      },
     );
 
     app.post<{ Params: { name: string } }>(
       '/reconcilers/:name/run',
       {
+        config: { timeoutMs: () => RUN_TIMEOUT_MS },
         schema: {
           operationId: 'runReconciler',
           summary: 'Run a reconciler now',
-          description: 'Answers when the run is done. Also tries what was parked again.',
+          description:
+            'Answers when the run is done. Also tries what was parked again. Who hangs up ends no run: others may wait for ' +
+            'it too.',
           tags,
           params: {
             type: 'object',
@@ -81,7 +91,12 @@ export function reconcilerRoutes({
           },
           response: {
             200: answers('What the run did.', 'ReconcilerReport'),
-            ...problems('RECONCILER_NOT_FOUND', 'NOT_LEADER', 'SYSTEM_OF_RECORD_UNAVAILABLE'),
+            ...problems(
+              'RECONCILER_NOT_FOUND',
+              'NOT_LEADER',
+              'DEADLINE_EXCEEDED',
+              'SYSTEM_OF_RECORD_UNAVAILABLE',
+            ),
           },
         },
       },
@@ -90,7 +105,7 @@ export function reconcilerRoutes({
         if (!reconcilers.status().some((reconciler) => reconciler.name === name)) {
           throw new Problem('RECONCILER_NOT_FOUND', `There is no reconciler ${name}.`);
         }
-        return asked(() => reconcilers.run(name));
+        return asked(() => whileAwaited(request.deadline, reconcilers.run(name)));
       },
     );
 
@@ -121,11 +136,17 @@ export function reconcilerRoutes({
           params: orderParams,
           response: {
             200: answers('How it went.', 'RetriedOrder'),
-            ...problems('INVALID_REQUEST', 'NOT_PARKED', 'NOT_LEADER', 'SYSTEM_OF_RECORD_UNAVAILABLE'),
+            ...problems(
+              'INVALID_REQUEST',
+              'NOT_PARKED',
+              'NOT_LEADER',
+              'DEADLINE_EXCEEDED',
+              'SYSTEM_OF_RECORD_UNAVAILABLE',
+            ),
           },
         },
       },
-      async (request) => asked(() => reconcilers.retryParked(request.params.orderId)),
+      async ({ params, deadline }) => asked(() => reconcilers.retryParked(params.orderId, deadline)),
     );
 
     app.post<{ Params: { orderId: string }; Body: { reason: string; by: string } }>(
@@ -161,12 +182,14 @@ export function reconcilerRoutes({
     app.get<{ Querystring: { since?: string } }>(
       '/reconcilers/report',
       {
+        config: { timeoutMs: () => REPORT_TIMEOUT_MS },
         schema: {
           operationId: 'reportDrift',
           summary: 'Compare journal, ledger, payment provider and system of record',
           description:
             'Names every difference between them. On the node that leads the ledger; takes as long as it takes ' +
-            'to read all payments, about a hundred per request to the provider.',
+            'to read all payments, about a hundred per request to the provider. It is given up when its client hangs up, ' +
+            'and after an hour.',
           tags,
           querystring: reportQuery,
           response: {
@@ -176,6 +199,7 @@ export function reconcilerRoutes({
               'NOT_LEADER',
               'REPORT_UNDER_WAY',
               'NOT_SUPPORTED',
+              'DEADLINE_EXCEEDED',
               'BOOK_UNAVAILABLE',
             ),
           },
@@ -183,7 +207,8 @@ export function reconcilerRoutes({
       },
       async (request) => {
         const { since } = request.query;
-        return asked(() => drift.report(since === undefined ? {} : { since: Number(since) }));
+        const query = since === undefined ? {} : { since: Number(since) };
+        return asked(() => drift.report(query, request.deadline));
       },
     );
   };

@@ -128,6 +128,7 @@ export function stockRoutes({
               'ON_HAND_SHORT',
               'IDEMPOTENCY_KEY_REUSED',
               'NOT_SUPPORTED',
+              'DEADLINE_EXCEEDED',
               'SYSTEM_OF_RECORD_UNAVAILABLE',
             ),
           },
@@ -137,7 +138,7 @@ export function stockRoutes({
         const { kind, delta, reason, by } = request.body;
         const id = request.headers['idempotency-key'] as string;
         const answer = await adjustments
-          .adjust({ id, sku: request.params.sku, kind, delta, reason, by })
+          .adjust({ id, sku: request.params.sku, kind, delta, reason, by }, request.deadline)
           .catch((error: unknown) => {
             throw problemOfAdjusting(error);
           });

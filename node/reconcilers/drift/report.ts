@@ -2,19 +2,17 @@ import type { Environment } from '../../../store/environment.ts';
 import { BookUnavailable } from '../../ports/books.ts';
 import type {
   BookedOrder,
-  JournalBook,
   JournalOrder,
   LedgerBook,
   ListedPayment,
   Page,
   PageQuery,
-  ProviderBook,
-  SystemOfRecordBook,
 } from '../../ports/books.ts';
+import { NO_DEADLINE } from '../../ports/deadline.ts';
 import type { Difference, DifferenceCode, Drift, DriftReport } from '../../ports/drift.ts';
 import { ReconcilerError } from '../../ports/reconcilers.ts';
-import type { InventorySnapshot } from '../../ports/system-of-record.ts';
 import { SystemOfRecordUnavailable } from '../../ports/system-of-record.ts';
+import { onlyWhileAwaited, type Books } from './awaited-books.ts';
 import { compareOrder } from './compare-order.ts';
 import { compareInventory, compareStocks } from './compare-products.ts';
 import { NewestFirst } from './newest-first.ts';
@@ -30,6 +28,7 @@ import { NewestFirst } from './newest-first.ts';
  *   D12  A book that cannot be read ends the report: nothing is said rather than something wrong.
  *   D13  The report is made where the ledger is led, whose copy is the newest, after taking in all that a majority of
  *        the journals holds.
+ *   D14  No page is asked for once nobody waits for the report: it may take minutes, and keeps the next one waiting.
  */
 export interface DriftOptions {
   /** An order counts when nothing became of it for this long, ms. Default 60 s. */
@@ -40,15 +39,10 @@ export interface DriftOptions {
   readonly isOneZone: boolean;
 }
 
-export interface DriftDependencies {
+export interface DriftDependencies extends Books {
   readonly environment: Pick<Environment, 'clock' | 'log'>;
-  readonly journal: JournalBook;
+  /** Of this node, so that nobody is asked. */
   readonly ledger: LedgerBook;
-  readonly provider: ProviderBook;
-  readonly record: SystemOfRecordBook;
-  readonly readInventory: (unappliedSales: readonly string[]) => Promise<InventorySnapshot>;
-  /** Brings the ledger to what the system of record has; rejects with ReconcilerError. */
-  readonly readInbound: () => Promise<void>;
 }
 
 const ordersPerPage = 500;
@@ -69,11 +63,15 @@ interface Candidate {
 export function createDrift(options: DriftOptions, dependencies: DriftDependencies): Drift {
   let isBusy = false;
   return {
-    async report({ since = 0 }) {
+    async report({ since = 0 }, deadline = NO_DEADLINE) {
       if (isBusy) throw new ReconcilerError('BUSY', 'a report is being made on this node already');
       isBusy = true;
       try {
-        return await new Comparison(options, dependencies, since).run();
+        return await new Comparison(
+          options,
+          { ...dependencies, ...onlyWhileAwaited(deadline, dependencies) },
+          since,
+        ).run();
       } catch (error) {
         throw asReconcilerError(error);
       } finally {

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { DeadlineExceeded, NO_DEADLINE } from '../../../node/ports/deadline.ts';
 import { ReconcilerError } from '../../../node/ports/reconcilers.ts';
 import { databases, emptyDatabase, sql } from '../support/fixtures.ts';
 import type { Database } from '../support/fixtures.ts';
@@ -309,6 +310,20 @@ describe('the drift report', () => {
     await first;
     shop.linearizable = false;
     await expect(shop.report()).rejects.toMatchObject({ code: 'NOT_LEADER' });
+  });
+
+  it('asks no book any more once nobody waits for it, and lets the next one be made (D14)', async () => {
+    let asked = 0;
+    const deadline = {
+      ...NO_DEADLINE,
+      get givenUp() {
+        asked += 1;
+        return asked > 3 ? ('clientGone' as const) : undefined;
+      },
+    };
+    await expect(shop.report(undefined, deadline)).rejects.toBeInstanceOf(DeadlineExceeded);
+    expect(asked).toBe(4);
+    await shop.report();
   });
 
   it('looks at a thousand orders twice, and counts the others', async () => {

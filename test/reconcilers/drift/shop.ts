@@ -8,6 +8,7 @@ import type {
   SystemOfRecordBook,
 } from '../../../node/ports/books.ts';
 import type { Drift, DriftReport } from '../../../node/ports/drift.ts';
+import type { Deadline } from '../../../node/ports/deadline.ts';
 import { createDrift } from '../../../node/reconcilers/drift/report.ts';
 import { Inbound } from '../../../node/reconcilers/inbound.ts';
 import { createPostgres } from '../../../node/reconcilers/postgres.ts';
@@ -124,8 +125,8 @@ export class Shop {
     return this.sor.close();
   }
 
-  report(options: { readonly since?: number } = {}): Promise<DriftReport> {
-    return this.drift.report(options);
+  report(options: { readonly since?: number } = {}, deadline?: Deadline): Promise<DriftReport> {
+    return this.drift.report(options, deadline);
   }
 
   /** Codes, each with what it is about. */
