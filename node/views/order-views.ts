@@ -101,8 +101,6 @@ export class OrderViews {
   readonly #applied = new Applied();
   readonly #healing: Healing;
   readonly #listeners = new Set<ChangeListener>();
-  /** Per order: thousands may wait at once, and a change concerns only those who wait for that order. */
-  readonly #waiters = new Map<string, Set<(folded: FoldedOrder) => void>>();
   /** Orders created before it are forgotten (V5). */
   #horizon = 0;
   /** What takes forgotten orders out of the table, for the next flush. */
@@ -294,30 +292,6 @@ export class OrderViews {
     return { ...page, orders: page.orders.map(({ order }) => order) };
   }
 
-  /** Resolves with the order once `when` holds for it, or as it is when the time is over. */
-  async waitUntil(
-    orderId: string,
-    when: (folded: FoldedOrder) => boolean,
-    timeoutMs: number,
-  ): Promise<FoldedOrder | undefined> {
-    const now = await this.get(orderId);
-    if (timeoutMs <= 0 || (now !== undefined && when(now))) return now;
-    return new Promise((resolve) => {
-      const waiters = this.#waiters.get(orderId) ?? new Set();
-      const done = (folded: FoldedOrder | undefined): void => {
-        stopTimer();
-        waiters.delete(look);
-        if (waiters.size === 0) this.#waiters.delete(orderId);
-        resolve(folded);
-      };
-      const look = (folded: FoldedOrder): void => {
-        if (when(folded)) done(folded);
-      };
-      const stopTimer = this.#environment.clock.after(timeoutMs, () => done(this.peek(orderId) ?? now));
-      this.#waiters.set(orderId, waiters.add(look));
-    });
-  }
-
   // What retention asks.
 
   /** V5, from here on: every order created before `horizon` (ms) has ended, at whatever node. Never goes back. */
@@ -462,7 +436,6 @@ export class OrderViews {
     const folded = live.folded;
     if (folded === undefined) return;
     for (const listener of this.#listeners) listener(live.id, folded);
-    for (const look of this.#waiters.get(live.id) ?? []) look(folded);
   }
 
   /** Like `#load`, but those that are being healed are waited for (V6). */

@@ -137,17 +137,6 @@ describe('the views of orders', () => {
     expect(views.pendingCount()).toBe(4);
   });
 
-  it('tell who waits as soon as the order has ended, and give up in time', async () => {
-    const { views, journal, clock } = await world();
-    const [entry] = journal.keep('n1', registered('a', 1));
-    const ended = views.waitUntil(orderId('a'), ({ order }) => order.outcome !== undefined, 1_000);
-    const never = views.waitUntil(orderId('zzz'), () => true, 500);
-    await clock.advance(10);
-    journal.keep('n1', fact('a', 2, eventId(entry!), { type: 'fulfilled', data: {} }));
-    expect((await ended)?.order.outcome).toBe('fulfilled');
-    expect(await clock.resolve(never, { withinMs: 600 })).toBeUndefined();
-  });
-
   it('keep no more in memory than they may, whatever is asked for (V3)', async () => {
     const { views, journal, clock } = await world();
     const names = Array.from({ length: 20 }, (_, index) => `k${index}`);
