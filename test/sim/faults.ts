@@ -160,6 +160,8 @@ export class Faults {
         return this.#sendAway();
       case 'seclusion':
         return this.#seclude();
+      case 'contestedPromise':
+        return this.#contestPromise();
     }
   }
 
@@ -452,15 +454,56 @@ export class Faults {
       });
     };
     this.#separate(inside, outside, swallows);
-    const ambush = { voter: voter.id, asker: asker.id, spring };
-    this.#ambush = ambush;
+    this.#lieInAmbush(asker.id, voter.id, spring);
     ask(asker.id);
+    return `${asker.id} asks ${voter.id}, ${forgetful.id} forgets, ${outside.join(' ')} heard nothing`;
+  }
+
+  /**
+   * A bare majority promises an order, while somebody else registers another one of its name. Then both that registered
+   * die, before they have built on it or said that they lost, and of the majority one is away: who is left counts as many
+   * votes for the one as for the other.
+   */
+  #contestPromise(): string | undefined {
+    const { network, nodes, random, scheduler, workload } = this.#dependencies;
+    const home = this.#any((node) => node.isAwake);
+    const voter = this.#any((node) => node !== home && node.isAwake);
+    const rival = this.#any((node) => node !== home && node !== voter && node.isAwake);
+    if (home === undefined || voter === undefined || rival === undefined) return undefined;
+    if (!network.isWhole || this.#ambush !== undefined) return undefined;
+    const others = [...nodes.keys()].filter((id) => ![home.id, voter.id, rival.id].includes(id));
+    const majority = Math.floor(nodes.size / 2) + 1;
+    const inside = [home.id, voter.id, ...others.slice(0, majority - 2)];
+    const outside = [rival.id, ...others.slice(majority - 2)];
+    const ask = workload.contest();
+    const spring = (): void => {
+      scheduler.after(integerBetween(random, 3, 80), () => {
+        if (this.#isOver) return;
+        for (const node of [home, rival]) {
+          this.#endNode(node, random() < 0.5 ? 'kill' : 'powerLoss');
+          this.#bootLater(node, 5, 200);
+        }
+        this.#endNode(voter, 'kill');
+        this.#bootLater(voter, 1_500, 4_000);
+        network.heal();
+      });
+    };
+    this.#separate(inside, outside, { swallows: true });
+    this.#lieInAmbush(home.id, voter.id, spring);
+    for (const { id } of random() < 0.5 ? [home, rival] : [rival, home]) ask(id);
+    return `${home.id} asks ${voter.id}, and ${rival.id} for another, until ${voter.id} leaves`;
+  }
+
+  /** `spring` is called when `voter` votes for what `asker` registered; soon, or never. */
+  #lieInAmbush(asker: NodeId, voter: NodeId, spring: () => void): void {
+    const { scheduler, network } = this.#dependencies;
+    const ambush = { voter, asker, spring };
+    this.#ambush = ambush;
     scheduler.after(500, () => {
       if (this.#ambush !== ambush) return;
       this.#ambush = undefined;
       network.heal();
     });
-    return `${asker.id} asks ${voter.id}, ${forgetful.id} forgets, ${outside.join(' ')} heard nothing`;
   }
 
   #wipe(node: SimNode): void {

@@ -322,16 +322,7 @@ export const mutants: readonly Mutant[] = [
     replace: '',
     why: 'Another order takes the place of the one that was answered 201 (B3).',
     caughtBy: ['idempotency', 'retention', 'acknowledged order', 'outcome'],
-    seeds: { from: 608194, count: 1, mode: 'liveness' },
-  },
-  {
-    name: 'let a registration stand that sent its client away',
-    file: 'node/workflow/settlement.ts',
-    find: 'standing: standingRegistrations(events).filter((registration) => counting.has(registration)),',
-    replace: 'standing: [...counting],',
-    why: 'Another order takes the place of the one that was answered 201 (B2).',
-    caughtBy: ['idempotency', 'retention', 'acknowledged order', 'outcome'],
-    seeds: { from: 606334, count: 1, mode: 'liveness' },
+    seeds: { from: 16, count: 30, mode: 'liveness', deck: 'contests' },
   },
   {
     name: 'let a failed write end the process unheard',

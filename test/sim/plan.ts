@@ -31,7 +31,7 @@ export const faultKinds = [
 ] as const;
 
 /** Dealt by a deck only. */
-type DealtFault = 'seclusion';
+type DealtFault = 'seclusion' | 'contestedPromise';
 
 export type FaultKind = (typeof faultKinds)[number] | DealtFault;
 
@@ -61,7 +61,7 @@ export type StruckFault = FaultKind | (typeof ambientFaults)[number];
 export type Mode = 'safety' | 'liveness';
 
 /** Worlds that have more of one trouble than chance gives them, to show what only that trouble shows. */
-export const decks = ['elections', 'clocks', 'forgetting', 'snapshots', 'seclusions'] as const;
+export const decks = ['elections', 'clocks', 'forgetting', 'snapshots', 'seclusions', 'contests'] as const;
 
 export type Deck = (typeof decks)[number];
 
@@ -226,6 +226,13 @@ function weighted(deck: Deck, plan: Plan, random: Random): Plan {
         buyers: integerBetween(random, 12, 24),
         network: { ...plan.network, damage: random() },
         clockSkewMs: 10_000,
+      };
+    case 'contests':
+      return {
+        ...plan,
+        kinds: ['contestedPromise'],
+        faultEveryMs: integerBetween(random, 1_000, 3_000),
+        troubleMs: 12_000,
       };
     case 'seclusions': {
       const keeping = forgetful(plan, random);

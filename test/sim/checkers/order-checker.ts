@@ -15,6 +15,7 @@ export interface AcceptedOrder {
   readonly orderId: string;
   readonly fingerprint: string;
   readonly createdAt: number;
+  readonly registration: string;
   cancelled: boolean;
 }
 
@@ -63,19 +64,24 @@ export class OrderChecker {
   }
 
   /** A node's view of an order has changed. */
-  viewed(node: NodeId, { order }: FoldedOrder): void {
+  viewed(node: NodeId, { order, confirmed }: FoldedOrder): void {
+    const accepted = this.#accepted.get(order.id);
+    if (confirmed && accepted !== undefined && accepted.registration !== order.registration) {
+      const detail = `${order.id} was accepted as ${accepted.registration}, and is ${order.registration} at ${node}`;
+      this.#violations.report('idempotency', detail);
+    }
     if (order.outcome !== undefined) this.#note(order.id, order.outcome, node);
   }
 
   /** A client was told of an order: `201`, or its answer once more. */
   acceptedBy(node: NodeId, order: Order, told: { readonly replayed: boolean; readonly asked: string }): void {
-    const { id, fingerprint, createdAt } = order;
+    const { id, fingerprint, createdAt, registration } = order;
     if (fingerprint !== told.asked) {
       this.#violations.report('idempotency', `${id} was accepted at ${node} for what it did not ask for`);
     }
     const known = this.#accepted.get(id);
     if (known === undefined)
-      this.#accepted.set(id, { orderId: id, fingerprint, createdAt, cancelled: false });
+      this.#accepted.set(id, { orderId: id, fingerprint, createdAt, registration, cancelled: false });
     else if (known.fingerprint !== fingerprint) {
       this.#violations.report('idempotency', `${id} was accepted for two different things`);
     }
