@@ -49,15 +49,17 @@ export class HttpSystemOfRecordServer {
   #reads = 0;
   /** Requests answered or not, by path. */
   readonly seen: string[] = [];
+  /** Pages of changes that were told: whether a cursor was named, and how many rows it was. */
+  readonly pages: { readonly isFirst: boolean; readonly rows: number }[] = [];
 
   private constructor(database: PostgresSystemOfRecord) {
     this.#database = database;
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
-  static async start(database: PostgresSystemOfRecord): Promise<HttpSystemOfRecordServer> {
+  static async start(database: PostgresSystemOfRecord, port = 0): Promise<HttpSystemOfRecordServer> {
     const server = new HttpSystemOfRecordServer(database);
-    server.#server.listen(0, '127.0.0.1');
+    server.#server.listen(port, '127.0.0.1');
     await once(server.#server, 'listening');
     return server;
   }
@@ -81,7 +83,9 @@ export class HttpSystemOfRecordServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://reference');
-    const body = await text(request);
+    const body = await text(request).catch(() => undefined);
+    // Who asked is gone, or this server is.
+    if (body === undefined) return;
     this.seen.push(url.pathname);
     const [fault, ...later] = this.#faults;
     this.#faults = later;
@@ -158,6 +162,7 @@ export class HttpSystemOfRecordServer {
       for (const oldest of [...this.#kept.keys()].slice(0, -keptMax)) this.#kept.delete(oldest);
     }
     const page = kept.rows.slice(told, told + limit);
+    this.pages.push({ isFirst: after === null, rows: page.length });
     const end = told + page.length;
     return {
       status: 200,
