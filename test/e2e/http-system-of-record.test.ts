@@ -140,7 +140,13 @@ it('lists on every node what the service refuses, and sends it again or gives it
     code: 1,
     text: expect.stringContaining('ON_HAND_SHORT') as string,
   });
-  await cluster().query(`UPDATE inventory SET on_hand = 1 WHERE sku = 'VASE'`);
+  const adjust = () =>
+    cluster().http.ask('POST', `${cluster().urls[1] ?? ''}/stock/VASE/adjustments`, {
+      headers: { 'idempotency-key': 'found-1' },
+      body: { kind: 'correction', delta: 1, reason: 'one was whole', by: 'ada' },
+    });
+  expect(await adjust()).toMatchObject({ status: 201, body: { onHand: 1 } });
+  expect(await adjust()).toMatchObject({ status: 200, body: { onHand: 1 } });
   expect(await freehold('reconcile', 'parked', 'retry', first)).toMatchObject({ code: 0 });
   const discarded = await freehold(
     ...['reconcile', 'parked', 'discard', second, '--reason', 'entered by hand', '--by', 'ada'],
@@ -162,4 +168,20 @@ it('lists on every node what the service refuses, and sends it again or gives it
     [[first, second]],
   );
   expect(there).toEqual([{ order_id: first }]);
+});
+
+it('compares all books over HTTP, and names what the shop changed without a word', async () => {
+  const clean = await freehold('reconcile', 'report', '--json');
+  expect(clean).toMatchObject({ code: 0 });
+  expect(JSON.parse(clean.text)).toMatchObject({
+    differences: [],
+    compared: { products: products.length, payments: bought.length + 2, booked: bought.length + 1 },
+  });
+  await cluster().query(
+    `ALTER TABLE inventory DISABLE TRIGGER USER; UPDATE inventory SET on_hand = on_hand - 1 WHERE sku = 'S-0042';
+     ALTER TABLE inventory ENABLE TRIGGER USER`,
+  );
+  const stolen = await freehold('reconcile', 'report');
+  expect(stolen).toMatchObject({ code: 1 });
+  expect(stolen.text).toMatch(/^INVENTORY_UNEXPLAINED {2}S-0042\n[^]*\n1 differences;/);
 });

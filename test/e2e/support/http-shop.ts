@@ -54,10 +54,8 @@ export class HttpShop {
   }
 
   async revive(): Promise<void> {
-    this.#service = await HttpSystemOfRecordServer.start(
-      connect(this.#database),
-      Number(new URL(this.url).port),
-    );
+    const port = Number(new URL(this.url).port);
+    this.#service = await HttpSystemOfRecordServer.start(connect(this.#database), port);
   }
 
   async close(): Promise<void> {
