@@ -20,7 +20,7 @@ const property = (options: WorldOptions = {}) =>
 
 test('the four books match after any history', async () => {
   await fc.assert(property(), { numRuns: 120 });
-}, 60_000);
+}, 120_000);
 
 /** A flow that takes no answer for a no, and asks for the money under another key. */
 const impatient = (payments: Payments): Payments => ({
@@ -38,7 +38,7 @@ test('a flow that raises attempts while one is unknown is found out, by a short 
   const [history] = found.counterexample as [History];
   expect(history.orders).toHaveLength(1);
   expect(history.crashes).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test('a flow that takes messages and forgets them is found out, by a short history', async () => {
   const deaf = async (): Promise<boolean> => true;
@@ -49,7 +49,7 @@ test('a flow that takes messages and forgets them is found out, by a short histo
   expect(history.orders.length).toBeLessThanOrEqual(2);
   expect(history.faults).toMatchObject([{ fault: 'refundFails' }]);
   expect(history.crashes).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 /** One order that finds too few units, is charged first, and given back: the refund succeeds, and fails a second later. */
 const takenBack: History = {
