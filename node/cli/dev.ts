@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CatalogProduct } from '../reconcilers/catalog.ts';
 import { aborted, CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
 import { readAction } from './dev/actions.ts';
@@ -11,7 +10,7 @@ import { stopLeftovers } from './dev/leftovers.ts';
 import { planOf } from './dev/plan.ts';
 import { checkPortsFree } from './dev/ports.ts';
 import { waitForReady, waitForStock } from './dev/readiness.ts';
-import { dataDirectoryOf, readSettings, variables } from './dev/settings.ts';
+import { dataDirectoryOf, isHttp, readSettings, variables } from './dev/settings.ts';
 import type { DevSettings } from './dev/settings.ts';
 import { Supervisor } from './dev/supervisor.ts';
 import { deathNotice, progressLine, welcome } from './dev/words.ts';
@@ -80,7 +79,7 @@ async function control(args: readonly string[], context: CommandContext): Promis
 }
 
 async function runCluster(settings: DevSettings, context: CommandContext): Promise<number> {
-  const catalog = await readCatalog(settings.catalog);
+  if (!isHttp(settings.systemOfRecordUrl)) await checkCatalog(settings.catalog);
   const plan = planOf(settings);
   mkdirSync(plan.dataDirectory, { recursive: true });
 
@@ -121,13 +120,11 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
     const waiting = performance.now();
     await waitForReady(plan, readyTimeoutMs, interrupted);
     noteFounded(plan);
-    const sku = await waitForStock(plan, readyTimeoutMs, interrupted);
-    // A system of record that was not empty may sell other things than the catalogue lists.
-    const currency = (catalog.find((product) => product.sku === sku) ?? catalog[0])?.currency ?? 'EUR';
+    const offer = await waitForStock(plan, readyTimeoutMs, interrupted);
     context.print(
       progressLine('ready', 'all nodes take orders, the catalogue is there', performance.now() - waiting),
     );
-    context.print(welcome({ plan, systemOfRecordUrl, sku, currency, idempotencyKey: randomUUID() }));
+    context.print(welcome({ plan, systemOfRecordUrl, offer, idempotencyKey: randomUUID() }));
     await aborted(context.stop);
   } catch (error) {
     if (!context.stop.aborted) {
@@ -158,11 +155,11 @@ async function orAborted<Value>(work: Promise<Value>, signal: AbortSignal): Prom
   return Promise.race([work, stopped]);
 }
 
-/** Its currency is that of the example order. Throws UsageError when the file is not there or is not a catalogue. */
-async function readCatalog(file: string): Promise<readonly CatalogProduct[]> {
+/** Throws UsageError when the file is not there or is not a catalogue: before anything starts. */
+async function checkCatalog(file: string): Promise<void> {
   const { loadCatalog } = await import('../reconcilers/catalog.ts');
   try {
-    return await loadCatalog(file);
+    await loadCatalog(file);
   } catch (error) {
     throw new UsageError(`FREEHOLD_CATALOG: ${error instanceof Error ? error.message : String(error)}`);
   }

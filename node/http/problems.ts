@@ -41,6 +41,7 @@ type InterfaceCode =
   | 'HEADERS_TOO_LARGE'
   | 'RATE_LIMITED'
   | 'ON_HAND_SHORT'
+  | 'ADJUSTMENT_REFUSED'
   | 'NOT_SUPPORTED'
   | 'SYSTEM_OF_RECORD_UNAVAILABLE'
   | 'INTERNAL_ERROR';
@@ -75,6 +76,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   URI_TOO_LONG: { status: 414, title: 'The path is too long' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The body must be application/json' },
   ON_HAND_SHORT: { status: 422, title: 'Fewer units are on hand than that' },
+  ADJUSTMENT_REFUSED: { status: 422, title: 'The system of record refuses this adjustment' },
   INVALID_MEMBER: { status: 422, title: 'No member can be like this' },
   UNKNOWN_SKU: { status: 422, title: 'The shop does not know this SKU' },
   WRONG_CURRENCY: { status: 422, title: 'The SKU is not sold in this currency' },

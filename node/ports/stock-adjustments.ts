@@ -27,7 +27,8 @@ export type AdjustmentAnswer =
     }
   | {
       readonly kind: 'refused';
-      readonly code: 'SKU_NOT_FOUND' | 'ON_HAND_SHORT' | 'IDEMPOTENCY_KEY_REUSED';
+      /** ADJUSTMENT_REFUSED: by a rule of the system of record's own, which the words name. */
+      readonly code: 'SKU_NOT_FOUND' | 'ON_HAND_SHORT' | 'IDEMPOTENCY_KEY_REUSED' | 'ADJUSTMENT_REFUSED';
       readonly detail: string;
     };
 

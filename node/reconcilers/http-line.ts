@@ -24,6 +24,13 @@ export interface HttpLineOptions {
 /** The other side refuses this request and always will until somebody changes something: not an outage. */
 export class RefusedByHttp extends Error {
   override readonly name = 'RefusedByHttp';
+  readonly code: string;
+  readonly detail: string;
+  constructor(code: string, detail: string) {
+    super(`${code}: ${detail}`);
+    this.code = code;
+    this.detail = detail;
+  }
 }
 
 /** The cursor is not known any more: read everything anew. */
@@ -44,8 +51,22 @@ export class HttpLine {
     this.#clock = dependencies.environment.clock;
   }
 
-  /** Rejects with SystemOfRecordUnavailable, RefusedByHttp or CursorGone. `path` begins with a slash. */
+  /**
+   * A question: it has no data to blame, so whatever is refused of it is an outage. Rejects with SystemOfRecordUnavailable
+   * or CursorGone. `path` begins with a slash.
+   */
   async ask<Answer>(path: string, schema: z.ZodType<Answer>, body?: object): Promise<Answer> {
+    try {
+      return await this.send(path, schema, body);
+    } catch (error) {
+      if (error instanceof RefusedByHttp)
+        throw new SystemOfRecordUnavailable(error.message, { cause: error });
+      throw error;
+    }
+  }
+
+  /** Data, which may be refused for what is in it: rejects with RefusedByHttp as well. */
+  async send<Answer>(path: string, schema: z.ZodType<Answer>, body?: object): Promise<Answer> {
     const pauseMs = this.#pausedUntil - this.#clock.monotonic();
     if (pauseMs > 0)
       throw new SystemOfRecordUnavailable(`it asked for a pause of ${Math.ceil(pauseMs)} ms more`);
@@ -55,7 +76,7 @@ export class HttpLine {
     const answer = parsed(content);
     if (statusesThatBlameTheData.has(status)) {
       const { code, detail } = refusal.parse(answer);
-      throw new RefusedByHttp(`${code}: ${detail || `status ${status}`}`);
+      throw new RefusedByHttp(code, detail || `status ${status}`);
     }
     if (status !== 200) throw new SystemOfRecordUnavailable(`it answers with status ${status}`);
     const { success, data } = schema.safeParse(answer);

@@ -3,8 +3,10 @@ import type { ProductRow } from '../../store/ledger/port.ts';
 import type { Environment } from '../../store/environment.ts';
 import type { SystemOfRecordBook } from '../ports/books.ts';
 import type { StockAdjustments } from '../ports/stock-adjustments.ts';
-import { NotSupportedBySystemOfRecord, SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
+import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
 import type { InventorySnapshot, OutcomeRecord, SystemOfRecord } from '../ports/system-of-record.ts';
+import { adjustOverHttp } from './http-adjustments.ts';
+import { createHttpBook } from './http-book.ts';
 import { CursorGone, HttpLine, RefusedByHttp } from './http-line.ts';
 import { appliedAnswer, changesAnswer, healthAnswer, outcomesAnswer, sentOutcome } from './http-wire.ts';
 
@@ -28,12 +30,12 @@ export interface HttpSystemOfRecordOptions {
   readonly timeoutMs?: number;
   /** Longest answer. Default 16 MiB. */
   readonly answerBytesMax?: number;
-  /** Rows asked for per page of changes. Default 1,000. */
+  /** Rows asked for per page of changes, and of the inventory's book. Default 1,000. */
   readonly pageSize?: number;
 }
 
 export interface HttpSystemOfRecord extends SystemOfRecord, StockAdjustments {
-  /** Not supported: the drift report needs the tables themselves. */
+  /** For the drift report, where the service offers it. */
   readonly book: SystemOfRecordBook;
   /** The shop fills its catalogue itself. */
   readonly fillCatalog?: never;
@@ -50,9 +52,7 @@ export function createHttpSystemOfRecord(
   const { timeoutMs = 10_000, answerBytesMax = 16 * 2 ** 20, pageSize = 1_000, ...where } = options;
   const line = new HttpLine({ ...where, timeoutMs, answerBytesMax }, dependencies);
   const changes = new Changes({ pageSize }, { line });
-  const health = (): Promise<{ readonly products: number }> => answered(line.ask('/health', healthAnswer));
-  const unsupported = (): Promise<never> =>
-    Promise.reject(new NotSupportedBySystemOfRecord('a system of record over HTTP does not offer this'));
+  const health = () => line.ask('/health', healthAnswer);
   return {
     migrate: async () => void (await health()),
     productCount: async () => (await health()).products,
@@ -62,8 +62,8 @@ export function createHttpSystemOfRecord(
       return { ...snapshot, applied: [...applied.union(new Set(snapshot.applied))] };
     },
     applyOutcomes: (outcomes) => applyOutcomes(line, outcomes),
-    adjust: unsupported,
-    book: { page: unsupported, byIds: unsupported, inventory: unsupported },
+    adjust: (adjustment) => adjustOverHttp(line, adjustment),
+    book: createHttpBook({ pageSize }, { line }),
     close: () => {
       line.close();
       return Promise.resolve();
@@ -101,9 +101,7 @@ class Changes {
     let takenAt: number | undefined;
     for (let rows = 0; rows <= rowsMax;) {
       const after = cursor === undefined ? '' : `after=${encodeURIComponent(cursor)}&`;
-      const page = await answered(
-        this.#line.ask(`/changes?${after}limit=${this.#options.pageSize}`, changesAnswer),
-      );
+      const page = await this.#line.ask(`/changes?${after}limit=${this.#options.pageSize}`, changesAnswer);
       takenAt ??= page.takenAt;
       if (page.takenAt !== takenAt) throw new SystemOfRecordUnavailable('its pages are of two snapshots');
       for (const sku of page.removed) products.delete(sku);
@@ -125,7 +123,7 @@ async function appliedAmong(line: HttpLine, orderIds: readonly string[]): Promis
   const applied: string[] = [];
   for (let from = 0; from < orderIds.length; from += idsPerQuestion) {
     const asked = orderIds.slice(from, from + idsPerQuestion);
-    const answer = await answered(line.ask('/orders/applied', appliedAnswer, { orderIds: asked }));
+    const answer = await line.ask('/orders/applied', appliedAnswer, { orderIds: asked });
     for (const orderId of answer.applied) applied.push(orderId);
   }
   return applied;
@@ -164,7 +162,7 @@ async function applyTogether(line: HttpLine, batch: readonly OutcomeRecord[]) {
   const sent = batch.map(sentOutcome);
   // The same outcomes again are the same batch, whichever node sends them.
   const batchId = createHash('sha256').update(JSON.stringify(sent)).digest('hex');
-  const { results } = await line.ask('/outcomes', outcomesAnswer, { batch: batchId, outcomes: sent });
+  const { results } = await line.send('/outcomes', outcomesAnswer, { batch: batchId, outcomes: sent });
   const isOfThisBatch =
     results.length === batch.length &&
     batch.every(
@@ -173,14 +171,4 @@ async function applyTogether(line: HttpLine, batch: readonly OutcomeRecord[]) {
     );
   if (!isOfThisBatch) throw new SystemOfRecordUnavailable('its results are not those of the batch');
   return results;
-}
-
-/** A question has no data to blame: whatever is refused of it is an outage. */
-async function answered<Answer>(asked: Promise<Answer>): Promise<Answer> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof RefusedByHttp) throw new SystemOfRecordUnavailable(error.message, { cause: error });
-    throw error;
-  }
 }

@@ -81,6 +81,19 @@ it('gives every node a configuration that is valid, and that says what was asked
   }
 });
 
+it('gives nodes a service over HTTP as their system of record, with its token and without a catalogue', async () => {
+  await create({ systemOfRecordUrl: 'https://shop.example/books', systemOfRecordToken: 'hunter2' }).start();
+  for (const { configFile } of plan.nodes) {
+    const { systemOfRecord, catalog } = loadConfig(configFile);
+    expect([systemOfRecord.kind, systemOfRecord.url.reveal(), systemOfRecord.token?.reveal()]).toEqual([
+      'http',
+      'https://shop.example/books',
+      'hunter2',
+    ]);
+    expect(catalog).toBeUndefined();
+  }
+});
+
 it('tells nodes to found the cluster until it stands once, and never one that is revived', async () => {
   const toldToFound = () =>
     plan.nodes

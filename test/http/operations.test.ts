@@ -93,6 +93,7 @@ describe('adjusting stock', () => {
   it.each([
     ['SKU_NOT_FOUND', 404],
     ['ON_HAND_SHORT', 422],
+    ['ADJUSTMENT_REFUSED', 422],
     ['IDEMPOTENCY_KEY_REUSED', 422],
   ] as const)('is refused with %s', async (code, status) => {
     const fixture = httpFixture();

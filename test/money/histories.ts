@@ -109,9 +109,28 @@ const fault: fc.Arbitrary<Rule> = fc.oneof(
     settlesAfterMs: settles,
     then: outcome,
   }),
-  // At once: one that fails after it seemed to have succeeded is told by webhook only, and there are none here.
+  // At once, or after it seemed to have succeeded: that is told by webhook only.
   fc.record({ ...struck, fault: fc.constant('refundFails' as const), afterMs: fc.constant(0) }),
+  fc.record({ ...struck, fault: fc.constant('refundFails' as const), afterMs: settles }),
   fc.record({ ...struck, fault: fc.constant('searchLags' as const), lagMs: settles }),
+);
+
+const webhookFault: fc.Arbitrary<Rule> = fc.oneof(
+  fc.record({
+    ...struck,
+    fault: fc.constant('duplicated' as const),
+    copies: fc.integer({ min: 1, max: 3 }),
+    afterMs: settles,
+  }),
+  fc.record({ ...struck, fault: fc.constant('reordered' as const), withinMs: settles }),
+  fc.record({ ...struck, fault: fc.constant('late' as const), delayMs: fc.integer({ min: 1, max: 20_000 }) }),
+  fc.record({
+    ...struck,
+    fault: fc.constant('badlySigned' as const),
+    how: fc.constantFrom('otherSecret' as const, 'staleTime' as const, 'alteredBody' as const),
+  }),
+  fc.record({ ...struck, fault: fc.constant('replayed' as const) }),
+  fc.record({ ...struck, fault: fc.constant('dropped' as const) }),
 );
 
 export const histories: fc.Arbitrary<History> = fc.record({
@@ -119,7 +138,7 @@ export const histories: fc.Arbitrary<History> = fc.record({
   nodes: fc.constantFrom(1 as const, 3 as const),
   capture: fc.constantFrom('after-reserve' as const, 'immediate' as const),
   orders: fc.array(order, { minLength: 1, maxLength: 6 }),
-  faults: fc.array(fault, { maxLength: 5 }),
+  faults: fc.array(fc.oneof({ arbitrary: fault, weight: 3 }, webhookFault), { maxLength: 6 }),
   providerOutages: fc.array(outage, { maxLength: 1 }),
   shopOutages: fc.array(outage, { maxLength: 2 }),
   crashes: fc.array(crash, { maxLength: 3 }),

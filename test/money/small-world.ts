@@ -1,13 +1,12 @@
 import { Faults, type FaultPlan } from '../../node/payments/sandbox/index.ts';
 import { StripeDouble } from '../../node/payments/sandbox/stripe-double.ts';
-import { createStripeProvider } from '../../node/payments/stripe-provider.ts';
+import { createStripeProvider, type StripeProvider } from '../../node/payments/stripe-provider.ts';
 import type { OrderFlow } from '../../node/order-flow.ts';
 import { orderIdOf } from '../../node/orders/identity.ts';
 import type { Order } from '../../node/orders/order.ts';
-import type { PlaceOrder } from '../../node/ports/order-service.ts';
 import type { Payments } from '../../node/ports/payments.ts';
 import type { Environment, Random } from '../../store/environment.ts';
-import { SimNode } from '../sim/node.ts';
+import { SimNode, type Life } from '../sim/node.ts';
 import { SimNetwork } from '../sim/world/network.ts';
 import { worldWallClock, type Process } from '../sim/world/process.ts';
 import { Scheduler } from '../sim/world/scheduler.ts';
@@ -15,19 +14,24 @@ import { ShopDatabase } from '../sim/world/shop-database.ts';
 import { Trace } from '../sim/world/trace.ts';
 import { seededRandom } from '../support/random.ts';
 import type { Books } from './books.ts';
-import { calmAtMs, keysKeptForMs, keyWindowMs, skus, type History, type OrderPlan } from './histories.ts';
+import { Customers, keyOf } from './customers.ts';
+import { reportDrift, settleMs } from './drift.ts';
+import { calmAtMs, keysKeptForMs, keyWindowMs, skus, type History } from './histories.ts';
 import { StripeWire } from './stripe-wire.ts';
+import { WebhookPost, webhookSecret, type Message, type Receiver } from './webhook-post.ts';
 
 /**
  * One history lived through: the real store, order flow and Stripe client of one node or three, in virtual time, with
- * the sandbox's bank as the payment provider. Owns the world; what its books must say is for others to judge (books.ts).
+ * the sandbox's bank as the payment provider, which also tells by webhook what happens there. Owns the world; what its
+ * books must say is for others to judge (books.ts).
  */
 export interface WorldOptions {
   /** Between the order flow and its provider: what a test would have it get wrong. */
   readonly between?: (payments: Payments) => Payments;
+  /** What becomes of the provider's messages; whether they are taken. */
+  readonly take?: (flow: OrderFlow, message: Message) => Promise<boolean>;
 }
 
-const clientPatienceMs = 4_000;
 /** What was begun has come to its end by then, however long the provider's refunds and searches take. */
 const restWithinMs = 30 * 60_000;
 
@@ -38,7 +42,7 @@ const soonMs = 60_000;
 export async function live(history: History, options: WorldOptions = {}): Promise<Books> {
   const world = new World(history, options);
   await world.run();
-  return world.books();
+  return await world.books();
 }
 
 class World {
@@ -48,17 +52,22 @@ class World {
   readonly #faults = new Faults();
   readonly #shop: ShopDatabase;
   readonly #nodes: readonly SimNode[];
-  readonly #accepted = new Set<string>();
-  readonly #cancelled = new Set<string>();
+  readonly #customers: Customers;
+  readonly #post: WebhookPost;
+  readonly #providers = new WeakMap<Process, StripeProvider>();
 
-  constructor(history: History, { between = (payments) => payments }: WorldOptions) {
+  constructor(history: History, { between = (payments) => payments, take = takeMessage }: WorldOptions) {
     this.#history = history;
+    this.#customers = new Customers(history.orders, {
+      scheduler: this.#scheduler,
+      lifeAt: (place) => this.#at(place).life,
+    });
     const { chance, nodes, capture, faults, providerOutages } = history;
     const scheduler = this.#scheduler;
     const randomOf = (stream: number): Random => seededRandom(chance * 31 + stream);
     this.#double = new StripeDouble(
       { seed: String(chance), origin: () => 'http://stripe', keysKeptForMs },
-      { faults: this.#faults },
+      { faults: this.#faults, onEvent: (event) => this.#post.add(event) },
     );
     const outages = providerOutages.map(({ fromMs, forMs }): FaultPlan['rules'][number] => {
       return { fault: 'dropRequest', probability: 1, fromMs, untilMs: fromMs + forMs };
@@ -84,19 +93,25 @@ class World {
       },
     );
     const wires = randomOf(3);
-    const lineOf = (process: Process, environment: Environment): Payments =>
-      between(
-        createStripeProvider(
-          {
-            ...{ apiKey: 'sk_test_sandbox', protocol: 'http', host: 'stripe', port: 80 },
-            ...{ timeoutMs: 800, maxConcurrent: 16, requestsPerSecond: 1_000, keyWindowMs },
-          },
-          {
-            environment,
-            httpClient: new StripeWire(process, { scheduler, random: wires, double: this.#double }),
-          },
-        ),
+    this.#post = new WebhookPost({
+      ...{ scheduler, random: randomOf(4), faults: this.#faults },
+      receiver: (turn) => this.#receiver(turn),
+      take: ({ flow }, message) => take(flow, message),
+    });
+    const lineOf = (process: Process, environment: Environment): Payments => {
+      const provider = createStripeProvider(
+        {
+          ...{ apiKey: 'sk_test_sandbox', protocol: 'http', host: 'stripe', port: 80, webhookSecret },
+          ...{ timeoutMs: 800, maxConcurrent: 16, requestsPerSecond: 1_000, keyWindowMs },
+        },
+        {
+          environment,
+          httpClient: new StripeWire(process, { scheduler, random: wires, double: this.#double }),
+        },
       );
+      this.#providers.set(process, provider);
+      return between(provider);
+    };
     this.#nodes = members.map(
       (id, place) =>
         new SimNode(
@@ -136,12 +151,12 @@ class World {
     const scheduler = this.#scheduler;
     for (const node of this.#nodes) node.boot();
     this.#planTroubles();
-    for (const [place, order] of this.#history.orders.entries()) this.#planOrder(`key-${place}`, order);
+    this.#customers.plan();
     this.#goOn();
     await scheduler.run(calmAtMs, () => false);
     this.#faults.clear();
     this.#shop.pace = { ...this.#shop.pace, answerLost: 0, crash: 0 };
-    for (const [place, order] of this.#history.orders.entries()) this.#insist(`key-${place}`, order);
+    this.#customers.insist();
     let isAtRest = false;
     const look = (): void => {
       isAtRest = this.#isAtRest();
@@ -149,6 +164,7 @@ class World {
     };
     look();
     await scheduler.run(calmAtMs + restWithinMs, () => isAtRest);
+    if (isAtRest) await scheduler.run(scheduler.now + 2 * settleMs, () => false);
   }
 
   async books(): Promise<Books> {
@@ -158,14 +174,42 @@ class World {
       orders.set(id, page?.orders ?? []);
     }
     this.#double.settle(worldWallClock(this.#scheduler));
+    const reported = await this.#within(this.#report());
+    const { untold, misjudged } = this.#post;
     return {
       orders,
-      accepted: this.#accepted,
-      cancelled: this.#cancelled,
+      accepted: this.#customers.accepted,
+      cancelled: this.#customers.cancelled,
       intentsOf: (orderId) => this.#double.bank.intentsOf(orderId),
       stocks: this.#nodes[0]?.life?.store?.ledger.stocks() ?? [],
       applied: new Map([...this.#shop.applied].map(([id, { record }]) => [id, record.outcome])),
       shelves: [...this.#shop.products.values()],
+      isUntold: (intent) => untold.has(intent),
+      misjudged,
+      reported: reported ?? ['no report'],
+    };
+  }
+
+  /** Of the node that leads, as an operator would ask for it. */
+  async #report(): Promise<readonly string[]> {
+    for (const { life } of this.#nodes) {
+      const { process, store, flow } = life ?? {};
+      const provider = process && this.#providers.get(process);
+      if (life === undefined || store === undefined || flow === undefined || provider === undefined) continue;
+      if (!store.ledger.freshness().linearizable) continue;
+      return reportDrift({ life, store, flow, provider: provider.book, shop: this.#shop });
+    }
+    return ['no node leads'];
+  }
+
+  #receiver(turn: number): Receiver | undefined {
+    const life: Life | undefined = this.#at(turn).life;
+    const provider = life && this.#providers.get(life.process);
+    if (life?.flow === undefined || provider === undefined) return undefined;
+    return {
+      process: life.process,
+      flow: life.flow,
+      verify: (body, signature) => provider.verifyWebhook(body, signature),
     };
   }
 
@@ -185,65 +229,13 @@ class World {
     }
   }
 
-  #planOrder(key: string, order: OrderPlan): void {
-    const scheduler = this.#scheduler;
-    const { place, atMs, again, cancelled } = order;
-    scheduler.after(atMs, () => void this.#place(place, key, order));
-    if (again !== undefined) {
-      scheduler.after(atMs + again.afterMs, () => void this.#place(again.place, key, order));
-    }
-    if (cancelled === undefined) return;
-    scheduler.after(atMs + cancelled.afterMs, () => {
-      const id = orderIdOf(key);
-      void this.#ask(cancelled.place, ({ orders }) => orders.cancel(id)).then((answer) => {
-        if (answer?.ok === true) this.#cancelled.add(id);
-      });
-    });
-  }
-
-  /** Nothing fails any more: its client asks until it is told that it has the order. */
-  #insist(key: string, order: OrderPlan): void {
-    if (this.#accepted.has(orderIdOf(key))) return;
-    void this.#place(order.place, key, order).then(() => {
-      this.#scheduler.after(500, () => this.#insist(key, order));
-    });
-  }
-
-  async #place(place: number, key: string, { sku, quantity, method }: OrderPlan): Promise<void> {
-    const order: PlaceOrder = {
-      idempotencyKey: key,
-      customer: { id: 'c', email: 'a@b.c' },
-      currency: 'EUR',
-      lines: [{ sku, quantity }],
-      payment: { method },
-      waitMs: 0,
-    };
-    const answer = await this.#ask(place, ({ orders }) => orders.place(order));
-    if (answer?.ok === true) this.#accepted.add(answer.value.order.id);
-  }
-
-  /** Undefined when no answer comes. */
-  #ask<Answer>(place: number, call: (flow: OrderFlow) => Promise<Answer>): Promise<Answer | undefined> {
-    const { life } = this.#at(place);
-    const flow = life?.flow;
-    if (life === undefined || flow === undefined) return Promise.resolve(undefined);
-    return new Promise((resolve) => {
-      this.#scheduler.after(clientPatienceMs, () => resolve(undefined));
-      life.process.run('input', () => {
-        void call(flow).then((answer) => {
-          if (!life.process.isDead) resolve(answer);
-        });
-      });
-    });
-  }
-
   /** What the provider does by itself; and customers who do what their bank asks for, a while after it did. */
   #goOn(): void {
     const at = worldWallClock(this.#scheduler);
     this.#double.settle(at);
     for (const [place, { isWilling }] of this.#history.orders.entries()) {
       if (!isWilling) continue;
-      for (const { id, status } of this.#double.bank.intentsOf(orderIdOf(`key-${place}`))) {
+      for (const { id, status } of this.#double.bank.intentsOf(orderIdOf(keyOf(place)))) {
         if (status === 'requires_action') this.#double.authenticate(at, id, 'succeeded').sent();
       }
     }
@@ -251,9 +243,9 @@ class World {
   }
 
   #isAtRest(): boolean {
-    if (this.#accepted.size < this.#history.orders.length) return false;
+    if (this.#customers.accepted.size < this.#history.orders.length) return false;
     const nextAt = this.#double.bank.nextChangeAt() ?? Infinity;
-    if (nextAt < worldWallClock(this.#scheduler) + soonMs) return false;
+    if (nextAt < worldWallClock(this.#scheduler) + soonMs || !this.#post.isIdle) return false;
     return this.#nodes.every(({ life }) => {
       const { flow, store } = life ?? {};
       if (flow === undefined || store === undefined) return false;
@@ -263,7 +255,7 @@ class World {
       const known = [...flow.views.counts().values()].reduce((sum, count) => sum + count, 0);
       return (
         isSettled &&
-        known === this.#accepted.size &&
+        known === this.#customers.accepted.size &&
         flow.views.open().size === 0 &&
         flow.views.pendingCount() === 0
       );
@@ -277,7 +269,7 @@ class World {
       value = answer;
       isDone = true;
     });
-    await this.#scheduler.run(this.#scheduler.now + 5_000, () => isDone);
+    await this.#scheduler.run(this.#scheduler.now + 30_000, () => isDone);
     return value;
   }
 
@@ -286,4 +278,8 @@ class World {
     if (node === undefined) throw new Error('a world has nodes');
     return node;
   }
+}
+
+async function takeMessage({ orders }: OrderFlow, message: Message): Promise<boolean> {
+  return (await orders.paymentChanged(message)).ok;
 }

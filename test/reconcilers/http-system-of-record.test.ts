@@ -146,9 +146,83 @@ describe('a system of record over HTTP that lies, stalls and dies', () => {
     expect(await onHand(database.url)).toEqual({ A: 97, B: 100, C: 7 });
   });
 
+  it.each(faults)('makes an adjustment exactly once in the end: %s', async (fault) => {
+    const adjustment = { id: 'x', sku: 'A', kind: 'correction', delta: -7, reason: 'r', by: 'b' } as const;
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      server.misbehave('none', fault);
+      const asked = fault === 'late' ? hasty : sor;
+      await expect(asked.adjust(adjustment)).rejects.toBeInstanceOf(SystemOfRecordUnavailable);
+    }
+    server.misbehave();
+    expect(await sor.adjust(adjustment)).toMatchObject({ kind: 'adjusted', onHand: 93 });
+    expect(await onHand(database.url)).toEqual({ A: 93, B: 100, C: 7 });
+  });
+
+  it('tells that an adjustment breaks a rule of the service, in its words', async () => {
+    const adjustment = { id: 'x', sku: 'A', kind: 'restock', delta: 1, reason: 'r', by: 'b' } as const;
+    server.misbehave('none', '422');
+    expect(await sor.adjust(adjustment)).toEqual({
+      kind: 'refused',
+      code: 'ADJUSTMENT_REFUSED',
+      detail: 'NOT_TAKEN: it cannot be',
+    });
+  });
+
+  it.each([...faults, '429', '422', '410'] as const)('reads no book halfway: %s', async (fault) => {
+    await sor.applyOutcomes([outcomeOf('1', { A: 1 }), outcomeOf('2', { B: 1 })]);
+    const asked = fault === 'late' ? hasty : sor;
+    const away = (read: Promise<unknown>) => expect(read).rejects.toBeInstanceOf(SystemOfRecordUnavailable);
+    // Health comes first; of three products, the second page fails.
+    server.misbehave('none', 'none', fault);
+    await away(asked.book.inventory());
+    aheadMs += 10_000;
+    server.misbehave('none', fault);
+    await away(asked.book.page({ createdFrom: 0, limit: 1 }));
+    aheadMs += 10_000;
+    server.misbehave(fault);
+    await away(asked.book.byIds(['1']));
+  });
+
+  type Rows = { readonly orders: readonly object[]; readonly inventory: readonly object[] };
+  const lies: readonly [string, string, (answer: Rows, asked: number) => object][] = [
+    ['orders that are not newest first', '/orders', ({ orders }) => ({ orders: orders.toReversed() })],
+    [
+      'a newer order on a later page',
+      '/orders',
+      ({ orders: [one], ...page }, n) => ({ ...page, orders: [{ ...one, createdAt: 1_000 + 500 * n }] }),
+    ],
+    ['an order that is too old', '/orders', ({ orders: [one] }) => ({ orders: [{ ...one, createdAt: 0 }] })],
+    ['an order without its total', '/orders', ({ orders: [one] }) => ({ orders: [{ ...one, total: '' }] })],
+    ['a page of nothing that goes on', '/orders', () => ({ orders: [], next: 'x' })],
+    ['orders that nobody asked for', '/orders/lookup', ({ orders: [a, b] }) => ({ orders: [a, b, a] })],
+    ['an inventory of two snapshots', '/inventory', (page, n) => ({ ...page, takenAt: 1 + n })],
+    ['an inventory that does not end', '/inventory', (page) => ({ ...page, inventory: [], next: '1.0' })],
+    ['a figure that is no number', '/inventory', (page) => ({ ...page, inventory: [{ sku: 'A' }] })],
+  ];
+  it.each(lies)('does not believe %s', async (_what, path, lie) => {
+    const later = (id: string, createdAt: number) => {
+      const one = outcomeOf(id, { A: 1 });
+      return { ...one, order: { ...one.order, createdAt } };
+    };
+    await sor.applyOutcomes([later('1', 2_000), later('2', 1_000)]);
+    const read = async () => {
+      await sor.book.page({ createdFrom: 1_000, limit: 3 });
+      const { next = '' } = await sor.book.page({ createdFrom: 1_000, limit: 1 });
+      await sor.book.page({ createdFrom: 1_000, limit: 1, after: next });
+      expect(await sor.book.byIds(['1', '2'])).toHaveLength(2);
+      expect(await sor.book.inventory()).toHaveLength(3);
+    };
+    await read();
+    let asked = 0;
+    server.bend = (at, answer) => (at === path ? lie(answer as Rows, (asked += 1)) : answer);
+    await expect(read()).rejects.toBeInstanceOf(SystemOfRecordUnavailable);
+  });
+
   it('says clearly what it does not offer', async () => {
+    server.offers = ['something else'];
     const adjustment = { id: 'x', sku: 'A', kind: 'correction', delta: 1, reason: 'r', by: 'b' } as const;
     await expect(sor.adjust(adjustment)).rejects.toBeInstanceOf(NotSupportedBySystemOfRecord);
+    expect(await onHand(database.url)).toEqual({ A: 100, B: 100, C: 7 });
     await expect(sor.book.inventory()).rejects.toBeInstanceOf(NotSupportedBySystemOfRecord);
     await expect(sor.book.page({ createdFrom: 0, limit: 1 })).rejects.toBeInstanceOf(
       NotSupportedBySystemOfRecord,

@@ -7,6 +7,8 @@ import type { Order } from '../../node/orders/order.ts';
 import type { InventorySnapshot, OutcomeRecord } from '../../node/ports/system-of-record.ts';
 import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
 import type { PostgresSystemOfRecord } from '../../node/reconcilers/postgres.ts';
+import { HttpReferenceBooks } from './http-reference-books.ts';
+import type { Told } from './http-reference-books.ts';
 
 /**
  * The reference of the HTTP contract: a system of record behind HTTP, over the same SQL as the others. Every read is one
@@ -43,21 +45,29 @@ export const referenceToken = 'reference-token';
 
 export class HttpSystemOfRecordServer {
   readonly #database: PostgresSystemOfRecord;
+  readonly #books: HttpReferenceBooks;
   readonly #server: Server;
   readonly #kept = new Map<string, Kept>();
   #faults: readonly Fault[] = [];
   #reads = 0;
+  /** What its health lists. */
+  offers: readonly string[] = ['books', 'adjustments'];
+  /** What becomes of a good answer on its way. */
+  bend = (_path: string, answer: unknown): unknown => answer;
   /** Requests answered or not, by path. */
   readonly seen: string[] = [];
+  /** Pages of changes that were told: whether a cursor was named, and how many rows it was. */
+  readonly pages: { readonly isFirst: boolean; readonly rows: number }[] = [];
 
   private constructor(database: PostgresSystemOfRecord) {
     this.#database = database;
+    this.#books = new HttpReferenceBooks(database);
     this.#server = createServer((request, response) => void this.#serve(request, response));
   }
 
-  static async start(database: PostgresSystemOfRecord): Promise<HttpSystemOfRecordServer> {
+  static async start(database: PostgresSystemOfRecord, port = 0): Promise<HttpSystemOfRecordServer> {
     const server = new HttpSystemOfRecordServer(database);
-    server.#server.listen(0, '127.0.0.1');
+    server.#server.listen(port, '127.0.0.1');
     await once(server.#server, 'listening');
     return server;
   }
@@ -81,7 +91,9 @@ export class HttpSystemOfRecordServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://reference');
-    const body = await text(request);
+    const body = await text(request).catch(() => undefined);
+    // Who asked is gone, or this server is.
+    if (body === undefined) return;
     this.seen.push(url.pathname);
     const [fault, ...later] = this.#faults;
     this.#faults = later;
@@ -115,15 +127,18 @@ export class HttpSystemOfRecordServer {
         return tell(200, { results: [{ orderId: 'somebody else', revision: 1, result: 'applied' }] });
       case 'none':
       case undefined:
-        return tell(status, answer);
+        return tell(status, this.bend(url.pathname.slice('/shop'.length), answer));
     }
   }
 
-  async #answer(url: URL, body: string): Promise<{ readonly status: number; readonly answer: unknown }> {
+  async #answer(url: URL, body: string): Promise<Told> {
     try {
       switch (url.pathname) {
         case '/shop/health':
-          return { status: 200, answer: { contract: 1, products: await this.#database.productCount() } };
+          return {
+            status: 200,
+            answer: { contract: 1, products: await this.#database.productCount(), offers: this.offers },
+          };
         case '/shop/changes':
           return await this.#changes(url.searchParams);
         case '/shop/orders/applied': {
@@ -134,8 +149,12 @@ export class HttpSystemOfRecordServer {
         }
         case '/shop/outcomes':
           return { status: 200, answer: { results: await this.#apply(JSON.parse(body) as SentBatch) } };
-        default:
-          return { status: 404, answer: { code: 'NOT_FOUND', detail: url.pathname } };
+        default: {
+          const notFound = { status: 404, answer: { code: 'NOT_FOUND', detail: url.pathname } };
+          return (
+            (await this.#books.answer(url.pathname.slice('/shop'.length), url.searchParams, body)) ?? notFound
+          );
+        }
       }
     } catch (error) {
       if (error instanceof SystemOfRecordUnavailable) return { status: 503, answer: {} };
@@ -144,7 +163,7 @@ export class HttpSystemOfRecordServer {
   }
 
   /** A cursor is the number of a snapshot, and how many of its rows were told. */
-  async #changes(query: URLSearchParams): Promise<{ readonly status: number; readonly answer: unknown }> {
+  async #changes(query: URLSearchParams): Promise<Told> {
     const limit = Number(query.get('limit'));
     const after = query.get('after');
     let [name = '', told = 0] = after === null ? [] : [after.split('.')[0], Number(after.split('.')[1])];
@@ -158,6 +177,7 @@ export class HttpSystemOfRecordServer {
       for (const oldest of [...this.#kept.keys()].slice(0, -keptMax)) this.#kept.delete(oldest);
     }
     const page = kept.rows.slice(told, told + limit);
+    this.pages.push({ isFirst: after === null, rows: page.length });
     const end = told + page.length;
     return {
       status: 200,

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { Document, parse } from 'yaml';
 import type { Plan, PlannedNode } from './plan.ts';
+import { isHttp } from './settings.ts';
 import type { DevSettings } from './settings.ts';
 
 /** The `freehold.yaml` of a node of a local cluster, as an operator would write it. */
@@ -35,8 +36,7 @@ export function renderNodeFile(input: NodeFileInput): string {
       // A newcomer founds nothing: the others tell it what it is.
       ...(plan.nodes.includes(member) ? {} : { voter: false }),
     })),
-    systemOfRecord: { url: systemOfRecordUrl },
-    catalog: settings.catalog,
+    ...systemOfRecordOf(settings, systemOfRecordUrl),
     payments: {
       provider: 'stripe',
       apiKey: 'sk_test_sandbox',
@@ -54,4 +54,9 @@ export function renderNodeFile(input: NodeFileInput): string {
   for (const [key, value] of settings.overrides) document.setIn(key.split('.'), parse(value) as unknown);
   document.commentBefore = ' Written by `freehold dev` at each start; changes made here are lost.';
   return document.toString();
+}
+
+function systemOfRecordOf({ catalog, systemOfRecordToken: token }: DevSettings, url: string): object {
+  if (!isHttp(url)) return { systemOfRecord: { url }, catalog };
+  return { systemOfRecord: { kind: 'http', url, ...(token === undefined ? {} : { token }) } };
 }

@@ -17,8 +17,14 @@ export async function waitForReady(plan: Plan, timeoutMs: number, during: AbortS
   );
 }
 
+/** Something to buy, and in which money. */
+export interface Offer {
+  readonly sku: string;
+  readonly currency: string;
+}
+
 /** Resolves with a product to buy, when the first node knows one. */
-export async function waitForStock(plan: Plan, timeoutMs: number, during: AbortSignal): Promise<string> {
+export async function waitForStock(plan: Plan, timeoutMs: number, during: AbortSignal): Promise<Offer> {
   const [first] = plan.nodes;
   if (first === undefined) throw new CommandError('a cluster needs a node');
   return poll(first, 'to know the catalogue', timeoutMs, during, async () => {
@@ -28,10 +34,10 @@ export async function waitForStock(plan: Plan, timeoutMs: number, during: AbortS
 }
 
 /** What there is most of: the first purchase should not take the last of something. */
-function mostInStock(body: unknown): string | undefined {
-  const { stock = [] } = (body ?? {}) as { stock?: readonly { sku: string; available: number }[] };
+function mostInStock(body: unknown): Offer | undefined {
+  const { stock = [] } = (body ?? {}) as { stock?: readonly (Offer & { available: number })[] };
   const [most] = stock.toSorted((left, right) => right.available - left.available);
-  return most !== undefined && most.available > 0 ? most.sku : undefined;
+  return most !== undefined && most.available > 0 ? most : undefined;
 }
 
 async function poll<Value>(

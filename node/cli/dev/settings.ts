@@ -13,8 +13,10 @@ export interface DevSettings {
   /** Absolute path of the CSV that fills an empty system of record. */
   readonly catalog: string;
   readonly capture: CaptureMode;
-  /** A PostgreSQL to use instead of an embedded one. */
+  /** A PostgreSQL to use instead of an embedded one, or a service over HTTP. */
   readonly systemOfRecordUrl?: string;
+  /** What a service over HTTP knows the nodes by. */
+  readonly systemOfRecordToken?: string;
   readonly logLevel: string;
   /** Keys of freehold.yaml to set in every node's file, such as `orders.holdFor`, `20s`. */
   readonly overrides: readonly (readonly [key: string, value: string])[];
@@ -29,7 +31,8 @@ export const variables = {
   FREEHOLD_DATA: 'where everything is kept, default .freehold',
   FREEHOLD_CATALOG: 'CSV that fills an empty system of record, default deploy/catalog.csv',
   FREEHOLD_CAPTURE: 'after-reserve (default) or immediate: when the money is taken',
-  FREEHOLD_SOR_URL: 'a PostgreSQL to use as system of record, default an embedded one',
+  FREEHOLD_SOR_URL: 'a PostgreSQL, or an HTTP service, to use as system of record, default an embedded one',
+  FREEHOLD_SOR_TOKEN: 'bearer token of such an HTTP service, default none',
   FREEHOLD_LOG: 'debug, info (default), warn, error or silent',
 } as const;
 
@@ -62,18 +65,26 @@ export function readSettings(
   if (capture !== 'after-reserve' && capture !== 'immediate')
     throw new UsageError(`FREEHOLD_CAPTURE must be after-reserve or immediate, not ${capture}`);
 
-  const systemOfRecordUrl = environment.FREEHOLD_SOR_URL;
+  const { FREEHOLD_SOR_URL: systemOfRecordUrl, FREEHOLD_SOR_TOKEN: systemOfRecordToken } = environment;
+  if (systemOfRecordToken !== undefined && !isHttp(systemOfRecordUrl))
+    throw new UsageError('FREEHOLD_SOR_TOKEN is for a FREEHOLD_SOR_URL that starts with https:// or http://');
   return {
     dataDirectory: dataDirectoryOf(environment, root),
     port,
     catalog: resolve(root, environment.FREEHOLD_CATALOG ?? 'deploy/catalog.csv'),
     capture,
     ...(systemOfRecordUrl === undefined ? {} : { systemOfRecordUrl }),
+    ...(systemOfRecordToken === undefined ? {} : { systemOfRecordToken }),
     logLevel: environment.FREEHOLD_LOG ?? 'info',
     overrides: values.set.map(readOverride),
     direct: values.direct,
     ...(values.profile === undefined ? {} : { profileDirectory: resolve(root, values.profile) }),
   };
+}
+
+/** Whether the system of record is a service over HTTP, which fills its catalogue itself. */
+export function isHttp(systemOfRecordUrl: string | undefined): boolean {
+  return systemOfRecordUrl !== undefined && /^https?:/.test(systemOfRecordUrl);
 }
 
 function readOverride(text: string): readonly [key: string, value: string] {

@@ -1,5 +1,7 @@
 import type { Death } from './part.ts';
 import type { Plan } from './plan.ts';
+import type { Offer } from './readiness.ts';
+import { isHttp } from './settings.ts';
 
 /** What `freehold dev` says on the terminal. */
 
@@ -10,18 +12,17 @@ export function progressLine(what: string, where: string, elapsedMs: number): st
 export function welcome(options: {
   readonly plan: Plan;
   readonly systemOfRecordUrl: string;
-  readonly sku: string;
-  readonly currency: string;
+  readonly offer: Offer;
   /** Random, so that the command buys again in the next run and never twice in this one. */
   readonly idempotencyKey: string;
 }): string {
-  const { plan, systemOfRecordUrl, sku, currency, idempotencyKey } = options;
+  const { plan, systemOfRecordUrl, offer, idempotencyKey } = options;
   const urls = plan.nodes.map((node) => node.httpUrl);
   const [first] = urls;
   const body = JSON.stringify({
     customer: { id: 'c-1', email: 'ada@example.com' },
-    currency,
-    lines: [{ sku, quantity: 1 }],
+    currency: offer.currency,
+    lines: [{ sku: offer.sku, quantity: 1 }],
     payment: { method: 'pm_card_visa' },
   });
   return [
@@ -31,7 +32,7 @@ export function welcome(options: {
     `  API                ${urls.join('  ')}`,
     `  API reference      ${first ?? ''}/docs`,
     `  metrics            ${first ?? ''}/metrics`,
-    `  system of record   psql ${systemOfRecordUrl}`,
+    `  system of record   ${isHttp(systemOfRecordUrl) ? '' : 'psql '}${systemOfRecordUrl}`,
     `  payment sandbox    ${plan.sandbox.url}`,
     `  logs               ${plan.dataDirectory}/{n1,n2,n3,sor,sandbox}/log/`,
     '',

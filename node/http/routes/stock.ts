@@ -126,6 +126,7 @@ export function stockRoutes({
               'BODY_TOO_LARGE',
               'UNSUPPORTED_MEDIA_TYPE',
               'ON_HAND_SHORT',
+              'ADJUSTMENT_REFUSED',
               'IDEMPOTENCY_KEY_REUSED',
               'NOT_SUPPORTED',
               'DEADLINE_EXCEEDED',

@@ -64,7 +64,7 @@ export async function expectStockAddsUp(
 ): Promise<void> {
   for (const url of cluster.urls)
     await eventually(withinMs, async () => {
-      const { stock } = await cluster.get<{ stock: readonly StockLevel[] }>(`${url}/stock`);
+      const stock = await wholeStock(cluster, url);
       expect(stockDiscrepancies(products, orders, stock), `stock at ${url}`).toEqual([]);
     });
 }
@@ -81,6 +81,16 @@ export async function expectMoneyMatches(
   await eventually(withinMs, async () => {
     expect(moneyDiscrepancies(orders, await cluster.sandbox.byOrder())).toEqual([]);
   });
+}
+
+async function wholeStock(cluster: Cluster, url: string): Promise<readonly StockLevel[]> {
+  const all: StockLevel[] = [];
+  for (let query = ''; ;) {
+    const page = await cluster.get<{ stock: readonly StockLevel[]; next?: string }>(`${url}/stock${query}`);
+    all.push(...page.stock);
+    if (page.next === undefined) return all;
+    query = `?after=${page.next}`;
+  }
 }
 
 function acceptedIds(purchases: readonly Purchase[]): readonly string[] {

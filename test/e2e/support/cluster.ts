@@ -27,8 +27,11 @@ export interface ClusterOptions {
   readonly products?: readonly TestProduct[];
   /** Keys of every node's freehold.yaml, such as `orders.holdFor`. */
   readonly set?: Readonly<Record<string, string>>;
-  /** A PostgreSQL in place of the embedded one. Whoever started it stops it. */
+  /** A PostgreSQL, or a service over HTTP, in place of the embedded one. Whoever started it stops it. */
   readonly systemOfRecordUrl?: string;
+  readonly systemOfRecordToken?: string;
+  /** The PostgreSQL behind a service over HTTP, for what a test looks up itself. */
+  readonly databaseUrl?: string;
   /** Nodes connect without a proxy in between; links cannot be cut then. */
   readonly direct?: boolean;
   /** Where each node leaves its CPU profile when it stops. */
@@ -52,7 +55,7 @@ export class Cluster {
   readonly http = new JsonClient({ connectionsMax: 32 });
   readonly sandbox: SandboxBooks;
   readonly #plan: Plan;
-  readonly #systemOfRecordUrl: string;
+  readonly #databaseUrl: string;
   readonly #process: ChildProcess;
   readonly #output: () => string;
   readonly #members: Map<string, string>;
@@ -62,7 +65,8 @@ export class Cluster {
     { plan, process, output }: { plan: Plan; process: ChildProcess; output: () => string },
   ) {
     this.#plan = plan;
-    this.#systemOfRecordUrl =
+    this.#databaseUrl =
+      options.databaseUrl ??
       options.systemOfRecordUrl ??
       `postgres://postgres@${plan.host}:${String(plan.systemOfRecord?.port)}/postgres`;
     this.#process = process;
@@ -204,7 +208,7 @@ export class Cluster {
     values: readonly unknown[] = [],
   ): Promise<readonly Row[]> {
     const client = new pg.Client({
-      connectionString: this.#systemOfRecordUrl,
+      connectionString: this.#databaseUrl,
       query_timeout: queryTimeoutMs,
       connectionTimeoutMillis: queryTimeoutMs,
     });
@@ -283,6 +287,9 @@ async function tryToStart(options: ClusterOptions): Promise<Start> {
       FREEHOLD_CATALOG: catalog,
       FREEHOLD_CAPTURE: capture,
       ...(options.systemOfRecordUrl === undefined ? {} : { FREEHOLD_SOR_URL: options.systemOfRecordUrl }),
+      ...(options.systemOfRecordToken === undefined
+        ? {}
+        : { FREEHOLD_SOR_TOKEN: options.systemOfRecordToken }),
     },
   });
 

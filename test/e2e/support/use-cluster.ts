@@ -4,14 +4,14 @@ import type { ClusterOptions } from './cluster.ts';
 
 /**
  * One cluster for the tests of a file or group. What it logged is printed when one of them fails, and its data
- * is then kept. It must end cleanly, or the group fails.
+ * is then kept. It must end cleanly, or the group fails. Options that an earlier `beforeAll` finds out are asked for.
  */
-export function useCluster(options: ClusterOptions = {}): () => Cluster {
+export function useCluster(options: ClusterOptions | (() => ClusterOptions) = {}): () => Cluster {
   let cluster: Cluster | undefined;
   let failed = false;
 
   beforeAll(async () => {
-    cluster = await Cluster.start(options);
+    cluster = await Cluster.start(typeof options === 'function' ? options() : options);
   });
   afterEach(({ task }) => {
     if (task.result?.state !== 'fail') return;

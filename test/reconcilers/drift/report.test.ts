@@ -1,23 +1,20 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DeadlineExceeded, NO_DEADLINE } from '../../../node/ports/deadline.ts';
 import { ReconcilerError } from '../../../node/ports/reconcilers.ts';
-import { databases, emptyDatabase, sql } from '../support/fixtures.ts';
+import { databases, emptyDatabase, overHttp, sql } from '../support/fixtures.ts';
 import type { Database } from '../support/fixtures.ts';
 import { Shop } from './shop.ts';
 
-const [postgres] = databases;
-
-describe('the drift report', () => {
+describe.each([...databases.slice(0, 1), overHttp])('the drift report over $name', ({ start }) => {
   let database: Database;
   let shop: Shop;
   beforeAll(async () => {
-    if (postgres === undefined) throw new Error('there is a database to test with');
-    database = await postgres.start();
+    database = await start();
   }, 60_000);
   afterAll(() => database.close());
   beforeEach(async () => {
     await emptyDatabase(database.url);
-    shop = await Shop.open(database.url);
+    shop = await Shop.open(database);
     for (const outcome of ['fulfilled', 'refunded', 'failed', 'cancelled', 'fulfilled'] as const) {
       await shop.order(outcome);
     }

@@ -12,11 +12,11 @@ import type { Deadline } from '../../../node/ports/deadline.ts';
 import { createDrift } from '../../../node/reconcilers/drift/report.ts';
 import { Inbound } from '../../../node/reconcilers/inbound.ts';
 import { createPostgres } from '../../../node/reconcilers/postgres.ts';
-import type { PostgresSystemOfRecord } from '../../../node/reconcilers/postgres.ts';
 import { createLedger } from '../../../store/ledger/ledger.ts';
 import type { Ledger } from '../../../store/ledger/port.ts';
 import { createStockMachine } from '../../../store/ledger/stock.ts';
 import { outcomeOf, product, realEnvironment } from '../support/fixtures.ts';
+import type { Client, Database } from '../support/fixtures.ts';
 
 /** One second per order, so that creation orders them. */
 const firstAt = 1_700_000_000_000;
@@ -27,7 +27,7 @@ const firstAt = 1_700_000_000_000;
  */
 export class Shop {
   readonly url: string;
-  readonly sor: PostgresSystemOfRecord;
+  readonly sor: Client;
   readonly ledger: Ledger;
   readonly journal: JournalOrder[] = [];
   readonly payments: ListedPayment[] = [];
@@ -41,7 +41,7 @@ export class Shop {
   #now = firstAt + 10_000_000;
   #orders = 0;
 
-  private constructor(url: string, sor: PostgresSystemOfRecord) {
+  private constructor(url: string, sor: Client) {
     this.url = url;
     this.sor = sor;
     const machine = createStockMachine();
@@ -108,10 +108,12 @@ export class Shop {
     );
   }
 
-  static async open(url: string): Promise<Shop> {
-    const sor = createPostgres({ url }, { environment: realEnvironment() });
-    await sor.migrate();
-    await sor.fillCatalog(['A', 'B', 'C'].map((sku) => product(sku, 1_000)));
+  static async open({ url, connect }: Database): Promise<Shop> {
+    const inSql = createPostgres({ url }, { environment: realEnvironment() });
+    await inSql.migrate();
+    await inSql.fillCatalog(['A', 'B', 'C'].map((sku) => product(sku, 1_000)));
+    const sor = connect?.() ?? inSql;
+    if (sor !== inSql) await inSql.close();
     const shop = new Shop(url, sor);
     await shop.readInbound();
     return shop;

@@ -3,19 +3,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { Order, OrderLine, Outcome } from '../../../node/orders/order.ts';
-import type { OutcomeRecord, SystemOfRecord } from '../../../node/ports/system-of-record.ts';
+import type { OutcomeRecord } from '../../../node/ports/system-of-record.ts';
 import { startEmbeddedSystemOfRecord } from '../../../node/reconcilers/embedded.ts';
 import { createHttpSystemOfRecord } from '../../../node/reconcilers/http-system-of-record.ts';
+import type { HttpSystemOfRecord } from '../../../node/reconcilers/http-system-of-record.ts';
 import { createPostgres } from '../../../node/reconcilers/postgres.ts';
+import type { PostgresSystemOfRecord } from '../../../node/reconcilers/postgres.ts';
 import type { Clock } from '../../../store/environment.ts';
 import { testEnvironment } from '../../support/environment.ts';
 import { HttpSystemOfRecordServer, referenceToken } from '../../support/http-system-of-record.ts';
 import { PostgresServer } from '../../support/postgres-server.ts';
 
+/** What a node is given, of either kind. */
+export type Client = PostgresSystemOfRecord | HttpSystemOfRecord;
+
 export interface Database {
   readonly url: string;
   /** A client of the system of record that stands before it; absent where the database itself is spoken to. */
-  readonly connect?: () => SystemOfRecord;
+  readonly connect?: () => HttpSystemOfRecord;
   close(): Promise<void>;
 }
 
