@@ -19,6 +19,8 @@ export interface HttpOptions {
   readonly bodyLimitBytes?: number;
   /** A request must have arrived whole within this time. Default 30 s. */
   readonly requestTimeoutMs?: number;
+  /** On closing, how long open connections may bring one more request. Default 1 s. */
+  readonly lingerMs?: number;
   /** Without it a client may send as much as it likes. */
   readonly rateLimit?: RateLimit;
   /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. Default: nobody's. */

@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { HttpDependencies, HttpOptions } from './dependencies.ts';
 import { documentedSchemas, documentRoutes } from './documentation.ts';
 import { discardBody } from './discard.ts';
+import { closeGently } from './door.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
@@ -26,6 +27,8 @@ declare module 'fastify' {
 const BODY_LIMIT_BYTES = 256 * 1_024;
 const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_SIZE_BYTES_MAX = 16 * 1_024;
+/** Above the think time of clients that call often, and far below the time that a service manager allows for stopping. */
+const LINGER_MS = 1_000;
 
 /**
  * The HTTP interface, built and not listening. It owns shapes: what a request must look like, what an answer
@@ -53,6 +56,8 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     requestTimeout: options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS,
     http: { maxHeaderSize: HEADERS_SIZE_BYTES_MAX },
     trustProxy: [...(options.trustProxy ?? [])],
+    // Whoever starts and stops this server has bounds of their own; Fastify's, when missed, ends the process.
+    pluginTimeout: 0,
     // The order service refuses what it will not take any more; reading goes on until the last connection.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
@@ -60,6 +65,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     // What is wrong with the path itself is found before any hook runs.
     frameworkErrors: (error, request, reply) => {
       trace(request, reply);
+      if (dependencies.draining()) void reply.header('connection', 'close');
       void sendProblem(error, request, reply);
     },
   });
@@ -72,7 +78,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   app.addHook('onSend', async (request, reply) => {
     // Looked at now: the node may have been told to leave while this request was waiting.
     if (dependencies.draining()) void reply.header('connection', 'close');
-    if (reply.statusCode === 413) await discardBody(request.raw);
+    if (reply.statusCode === 413 || isLast(reply)) await discardBody(request.raw);
   });
   app.addHook('onResponse', (request, reply, done) => {
     metrics.http.answered({
@@ -85,6 +91,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   });
 
   app.setErrorHandler(sendProblem);
+  closeGently(app, { lingerMs: options.lingerMs ?? LINGER_MS }, environment);
   answerUnroutedRequests(app);
   acceptStrictJson(app);
   for (const schema of documentedSchemas()) app.addSchema(schema);
@@ -112,4 +119,9 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   app.register(memberRoutes(dependencies));
   app.register(operationRoutes(options, dependencies));
   return app;
+}
+
+/** Whether the connection ends with this answer, by the client's wish or this node's. */
+function isLast(reply: FastifyReply): boolean {
+  return !reply.raw.shouldKeepAlive || reply.getHeader('connection') === 'close';
 }
