@@ -22,6 +22,8 @@ export interface HttpOptions {
   readonly arrivalTimeoutMs?: number;
   /** How long a request may take, waiting that its client asked for not included. Default 30 s. */
   readonly requestTimeoutMs?: number;
+  /** On closing, how long open connections may bring one more request. Default 1 s. */
+  readonly lingerMs?: number;
   /** Without it a client may send as much as it likes. */
   readonly rateLimit?: RateLimit;
   /** Addresses and networks of proxies whose `X-Forwarded-For` is believed. Default: nobody's. */

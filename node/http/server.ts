@@ -3,6 +3,7 @@ import type { HttpDependencies, HttpOptions } from './dependencies.ts';
 import { carryDeadlines } from './deadline.ts';
 import { documentedSchemas, documentRoutes } from './documentation.ts';
 import { discardBody } from './discard.ts';
+import { closeGently } from './door.ts';
 import { answerConnectionError, problemSender } from './errors.ts';
 import { acceptStrictJson } from './json-body.ts';
 import { answerUnroutedRequests } from './methods.ts';
@@ -28,6 +29,8 @@ const BODY_LIMIT_BYTES = 256 * 1_024;
 const ARRIVAL_TIMEOUT_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_SIZE_BYTES_MAX = 16 * 1_024;
+/** Above the think time of clients that call often, and far below the time that a service manager allows for stopping. */
+const LINGER_MS = 1_000;
 
 /**
  * The HTTP interface, built and not listening. It owns shapes: what a request must look like, what an answer
@@ -56,6 +59,8 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     requestTimeout: options.arrivalTimeoutMs ?? ARRIVAL_TIMEOUT_MS,
     http: { maxHeaderSize: HEADERS_SIZE_BYTES_MAX },
     trustProxy: [...(options.trustProxy ?? [])],
+    // Whoever starts and stops this server has bounds of their own; Fastify's, when missed, ends the process.
+    pluginTimeout: 0,
     // The order service refuses what it will not take any more; reading goes on until the last connection.
     return503OnClosing: false,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
@@ -63,6 +68,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
     // What is wrong with the path itself is found before any hook runs.
     frameworkErrors: (error, request, reply) => {
       trace(request, reply);
+      if (dependencies.draining()) void reply.header('connection', 'close');
       void sendProblem(error, request, reply);
     },
   });
@@ -80,7 +86,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   app.addHook('onSend', async (request, reply) => {
     // Looked at now: the node may have been told to leave while this request was waiting.
     if (dependencies.draining()) void reply.header('connection', 'close');
-    if (reply.statusCode === 413) await discardBody(request.raw);
+    if (reply.statusCode === 413 || isLast(reply)) await discardBody(request.raw);
   });
   app.addHook('onResponse', (request, reply, done) => {
     metrics.http.answered({
@@ -93,6 +99,7 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   });
 
   app.setErrorHandler(sendProblem);
+  closeGently(app, { lingerMs: options.lingerMs ?? LINGER_MS }, environment);
   answerUnroutedRequests(app);
   acceptStrictJson(app);
   for (const schema of documentedSchemas()) app.addSchema(schema);
@@ -120,4 +127,9 @@ export function createHttpServer(options: HttpOptions, dependencies: HttpDepende
   app.register(memberRoutes(dependencies));
   app.register(operationRoutes(options, dependencies));
   return app;
+}
+
+/** Whether the connection ends with this answer, by the client's wish or this node's. */
+function isLast(reply: FastifyReply): boolean {
+  return !reply.raw.shouldKeepAlive || reply.getHeader('connection') === 'close';
 }

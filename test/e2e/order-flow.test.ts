@@ -64,7 +64,7 @@ describe.each(['after-reserve', 'immediate'] as const)('with capture %s', (captu
       const due = order?.lines.reduce((sum, { quantity, unitPrice }) => sum + quantity * unitPrice, 0);
       expect(order).toMatchObject({ total: due, capture, payment: { status: 'captured' } });
     }
-    await eventually(1_000, async () => {
+    await eventually(10_000, async () => {
       for (const url of cluster().urls) {
         const missing: string[] = [];
         for (const { order } of purchases) {
@@ -88,7 +88,7 @@ describe.each(['after-reserve', 'immediate'] as const)('with capture %s', (captu
     expect(first.status).toBe(201);
     bought.push(asPurchase(first.body as Order, variedWish(1)));
     for (const node of [0, 1, 2]) {
-      const again = await eventually(2_000, async () => {
+      const again = await eventually(10_000, async () => {
         const answer = await place(node, variedWish(1));
         expect(answer.status).toBe(200);
         return answer;
@@ -138,7 +138,7 @@ describe.each(['after-reserve', 'immediate'] as const)('with capture %s', (captu
 
   it('gives everything back when the customer cancels before the end', async () => {
     const order = await buyOne({ ...variedWish(6), method: methods.slow }, 0);
-    const answer = await eventually(2_000, async () => {
+    const answer = await eventually(10_000, async () => {
       const cancelled = await cluster().http.ask(
         'POST',
         `${cluster().urls[2] ?? ''}/orders/${order.id}/cancel`,

@@ -6,6 +6,7 @@ import type { Purchase } from './support/buyers.ts';
 import { plenty } from './support/catalog.ts';
 import type { NodeName } from './support/cluster.ts';
 import { eventually } from './support/eventually.ts';
+import type { NoAnswer } from './support/http.ts';
 import { fullScale } from './support/scale.ts';
 import { useCluster } from './support/use-cluster.ts';
 
@@ -35,6 +36,7 @@ const dropsNothing = async (): Promise<void> => {
     buyers,
     wish: (index) => ({ lines: [{ sku: plenty[index % plenty.length]?.sku ?? '', quantity: 1 }] }),
     waitSeconds: 10,
+    expectContinue: true,
     patienceMs: 30_000,
   });
   await eventually(10_000, async () => {
@@ -50,8 +52,7 @@ const dropsNothing = async (): Promise<void> => {
 
   expect(purchases.filter(({ order }) => order === undefined)).toEqual([]);
   expect(new Set(purchases.map(({ order }) => order?.id)).size).toBe(purchases.length);
-  // Nobody listens while a node is away. That apart, every request that reached a node was answered.
-  expect(unansweredOf(purchases).filter((reason) => reason !== 'ECONNREFUSED')).toEqual([]);
+  expect(unansweredOf(purchases).filter((attempt) => !neverReachedANode(attempt))).toEqual([]);
   expect(purchases.some(({ attempts }) => attempts > 1)).toBe(true);
 
   const orders = await expectAllEnded(cluster(), purchases, 30_000);
@@ -63,17 +64,29 @@ const dropsNothing = async (): Promise<void> => {
 
 it('drops no request and makes no order twice', dropsNothing, fullScale ? 900_000 : 300_000);
 
-function unansweredOf(purchases: readonly Purchase[]): readonly string[] {
+function unansweredOf(purchases: readonly Purchase[]): readonly NoAnswer[] {
   return purchases.flatMap(({ unanswered }) => unanswered);
+}
+
+/**
+ * Nobody listens while a node is away, and the kernel resets who connects in the instant in which a node closes its
+ * listener. Such a connection is new, and no node has said on it that it reads. (That nodes keep this instant short, and
+ * hang up on nobody whom they have let in, is tested in test/http/door.test.ts.)
+ */
+function neverReachedANode({ code, isFirst, wasHeard }: NoAnswer): boolean {
+  const isReset = code === 'ECONNRESET' || code === 'EPIPE';
+  return code === 'ECONNREFUSED' || (isReset && isFirst && !wasHeard);
 }
 
 function figures(purchases: readonly Purchase[]): string {
   const times = purchases.map(({ ms }) => ms);
-  const count = (reason: string): number => unansweredOf(purchases).filter((why) => why === reason).length;
+  const unanswered = unansweredOf(purchases);
+  const cutOff = unanswered.filter((attempt) => !neverReachedANode(attempt));
+  const refused = unanswered.filter(({ code }) => code === 'ECONNREFUSED');
   return (
     `${String(purchases.length)} purchases over ${String(rounds * 3)} restarts: ${JSON.stringify(countAnswers(purchases))}; ` +
     `p50 ${percentile(times, 0.5).toFixed(0)} ms, p99 ${percentile(times, 0.99).toFixed(0)} ms, ` +
-    `longest ${Math.max(...times).toFixed(0)} ms; ${String(count('ECONNREFUSED'))} attempts where nobody listened, ` +
-    `${String(unansweredOf(purchases).length - count('ECONNREFUSED'))} cut off`
+    `longest ${Math.max(...times).toFixed(0)} ms; ${String(refused.length)} attempts where nobody listened, ` +
+    `${String(unanswered.length - refused.length - cutOff.length)} as a listener closed, ${String(cutOff.length)} cut off`
   );
 }

@@ -108,10 +108,11 @@ export function describeNetwork(name: string, harnessOf: () => Promise<NetworkHa
         throw new Error('out of order');
       });
       b.onRequest('mute', () => new Promise(() => undefined));
-      const ask = (to: string, channel: string) => a.request(to, channel, bytes(''), { timeoutMs: 200 });
+      const ask = (to: string, channel: string, timeoutMs = 10_000) =>
+        a.request(to, channel, bytes(''), { timeoutMs });
       expect(await codeOf(ask('b', 'unheard-of'))).toBe('NO_HANDLER');
       expect(await codeOf(ask('b', 'broken'))).toBe('REMOTE_ERROR');
-      expect(await codeOf(ask('b', 'mute'))).toBe('TIMEOUT');
+      expect(await codeOf(ask('b', 'mute', 200))).toBe('TIMEOUT');
       expect(await codeOf(ask('nobody', 'x'))).toBe('UNREACHABLE');
       await harness.stop('b');
       await harness.until(() => !a.reachable('b'), 'the end of b is noticed');
@@ -154,8 +155,12 @@ export function describeNetwork(name: string, harnessOf: () => Promise<NetworkHa
       b = harness.network('b');
       b.onRequest('echo', async (_, payload) => payload);
       await harness.until(() => a.reachable('b') && b.reachable('a'), 'they reach each other again');
-      expect(text(await harness.settled(a.request('b', 'echo', bytes('x'), { timeoutMs: 2_000 })))).toBe('x');
-      expect(text(await harness.settled(a.request('b', 'echo', bytes('y'), { timeoutMs: 2_000 })))).toBe('y');
+      expect(text(await harness.settled(a.request('b', 'echo', bytes('x'), { timeoutMs: 10_000 })))).toBe(
+        'x',
+      );
+      expect(text(await harness.settled(a.request('b', 'echo', bytes('y'), { timeoutMs: 10_000 })))).toBe(
+        'y',
+      );
     });
 
     test('announces to all others, the same thing twice if need be, and to who came back', async () => {
@@ -222,7 +227,9 @@ export function describeNetwork(name: string, harnessOf: () => Promise<NetworkHa
         await harness.until(() => a.reachable('b') && b.reachable('a'), 'they reach each other again');
       }
       b.onRequest('echo', async (_, payload) => payload);
-      expect(text(await harness.settled(a.request('b', 'echo', bytes('x'), { timeoutMs: 2_000 })))).toBe('x');
+      expect(text(await harness.settled(a.request('b', 'echo', bytes('x'), { timeoutMs: 10_000 })))).toBe(
+        'x',
+      );
       const heard: string[] = [];
       a.onAnnouncement('news', (from) => heard.push(from));
       await harness.until(() => {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Order } from '../../../node/orders/order.ts';
 import { currency } from './catalog.ts';
-import { JsonClient } from './http.ts';
+import { JsonClient, NoAnswer } from './http.ts';
 import type { Answer } from './http.ts';
 
 /**
@@ -33,8 +33,8 @@ export interface Purchase {
   /** The URL of the node that answered last. */
   readonly node: string;
   readonly attempts: number;
-  /** Why attempts had no answer, each: `ECONNREFUSED` where no node listens, `ECONNRESET`, `ABORT_ERR` when it took too long. */
-  readonly unanswered: readonly string[];
+  /** The attempts that had no answer. */
+  readonly unanswered: readonly NoAnswer[];
 }
 
 export interface BuyersOptions {
@@ -45,6 +45,8 @@ export interface BuyersOptions {
   readonly wish: (index: number) => Wish;
   /** Seconds for `Prefer: wait`; 0 sends none. */
   readonly waitSeconds: number;
+  /** Has nodes say when they have begun to read, so that what they cut off can be told from what never reached them. */
+  readonly expectContinue?: boolean;
   /** How long one purchase is tried at one node after the other. */
   readonly patienceMs?: number;
 }
@@ -101,15 +103,16 @@ async function buy(
   index: number,
   buyer: number,
 ): Promise<Purchase> {
-  const { urls, waitSeconds, patienceMs = 30_000 } = options;
+  const { urls, patienceMs = 30_000 } = options;
   const wish = options.wish(index);
   const key = randomUUID();
   const begun = performance.now();
-  const unanswered: string[] = [];
+  const unanswered: NoAnswer[] = [];
   for (let attempt = 1; ; attempt += 1) {
     const node = urls[(index + attempt - 1) % urls.length] ?? '';
-    const answer = await ask(client, node, key, wish, waitSeconds, buyer).catch((error: unknown) => {
-      unanswered.push(String((error as { code?: unknown }).code));
+    const answer = await ask(client, node, { ...options, key, wish, buyer }).catch((error: unknown) => {
+      if (!(error instanceof NoAnswer)) throw error;
+      unanswered.push(error);
       return undefined;
     });
     const answeredAt = performance.now();
@@ -137,16 +140,19 @@ async function buy(
 function ask(
   client: JsonClient,
   node: string,
-  key: string,
-  wish: Wish,
-  waitSeconds: number,
-  buyer: number,
+  options: Pick<BuyersOptions, 'waitSeconds' | 'expectContinue'> & {
+    readonly key: string;
+    readonly wish: Wish;
+    readonly buyer: number;
+  },
 ): Promise<Answer> {
+  const { key, wish, buyer, waitSeconds, expectContinue = false } = options;
   return client.ask('POST', `${node}/orders`, {
     body: orderBody(wish, buyer),
     headers: {
       'idempotency-key': key,
       ...(waitSeconds === 0 ? {} : { prefer: `wait=${String(waitSeconds)}` }),
+      ...(expectContinue ? { expect: '100-continue' } : {}),
     },
     timeoutMs: waitSeconds * 1_000 + 5_000,
   });

@@ -9,6 +9,23 @@ export interface Answer {
   readonly body: unknown;
 }
 
+/** A request that got no answer, and how far it came. */
+export class NoAnswer extends Error {
+  /** `ECONNREFUSED` where no node listens, `ECONNRESET`, `ABORT_ERR` when it took too long. */
+  readonly code: string;
+  /** Nothing had been asked on this connection before. */
+  readonly isFirst: boolean;
+  /** The server had said something: part of an answer or, where it was asked to, that it has begun to read. */
+  readonly wasHeard: boolean;
+
+  constructor(cause: unknown, how: { readonly isFirst: boolean; readonly wasHeard: boolean }) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.code = String((cause as { readonly code?: unknown }).code);
+    this.isFirst = how.isFirst;
+    this.wasHeard = how.wasHeard;
+  }
+}
+
 export class JsonClient {
   readonly #agent: Agent;
 
@@ -16,7 +33,7 @@ export class JsonClient {
     this.#agent = new Agent({ keepAlive: true, maxSockets: options.connectionsMax, scheduling: 'lifo' });
   }
 
-  /** Rejects when there is no answer within `timeoutMs`, or the connection breaks. */
+  /** Rejects with NoAnswer when there is none within `timeoutMs`, or the connection breaks. */
   ask(
     method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     url: string,
@@ -28,6 +45,10 @@ export class JsonClient {
   ): Promise<Answer> {
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
     return new Promise((resolve, reject) => {
+      let wasHeard = false;
+      const fail = (error: unknown): void => {
+        reject(new NoAnswer(error, { isFirst: !outgoing.reusedSocket, wasHeard }));
+      };
       const outgoing = request(
         url,
         {
@@ -42,9 +63,10 @@ export class JsonClient {
           },
         },
         (incoming) => {
+          wasHeard = true;
           const chunks: Buffer[] = [];
           incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-          incoming.on('error', reject);
+          incoming.on('error', fail);
           incoming.on('end', () => {
             resolve({
               status: incoming.statusCode ?? 0,
@@ -54,7 +76,8 @@ export class JsonClient {
           });
         },
       );
-      outgoing.on('error', reject);
+      outgoing.on('continue', () => (wasHeard = true));
+      outgoing.on('error', fail);
       outgoing.end(body);
     });
   }
