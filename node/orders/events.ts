@@ -19,9 +19,11 @@ export type OrderFact =
         readonly fingerprint: string;
       };
     }
+  /** Its client is about to be told that this registration is the order. Where later facts say so, it is left out. */
+  | { readonly type: 'accepted'; readonly data: Record<string, never> }
   /** This registration lost its claim to another: as if it had never been. */
   | { readonly type: 'withdrawn'; readonly data: Record<string, never> }
-  /** Its client was told 503: it waits for a retry and is not driven until one comes. */
+  /** Its client was told 503, or nothing: it waits for a retry and is not driven until one comes. */
   | { readonly type: 'deferred'; readonly data: { readonly reason: string } }
   /** `node` drives it from here on: `from` is gone, or was restarted, or its client came back at `node`. */
   | { readonly type: 'takenOver'; readonly data: { readonly from: string } }

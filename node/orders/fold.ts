@@ -34,8 +34,15 @@ export interface FoldedOrder {
   readonly deferred: boolean;
   /** Why the system of record does not take its outcome, and since when (ms). */
   readonly parked?: ParkedDelivery;
+  /** A fact says that its client was told (F8 in workflow/order-service.ts). */
+  readonly accepted: boolean;
   /** Later events build on its registration: it won its claim. Until then another one may still turn out to be it. */
   readonly confirmed: boolean;
+  /**
+   * Until it is confirmed: registrations that may have been answered `201`, for all that their own nodes said (neither
+   * withdrawn nor deferred). The one that the fold would choose comes first.
+   */
+  readonly standing: readonly string[];
   /** The earliest that it may turn out to have been created at, ms: until it is confirmed, by any that was not withdrawn. */
   readonly mayDateFrom: number;
 }
@@ -130,7 +137,9 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     open: left !== undefined || errand !== undefined,
     deferred,
     ...(parked === undefined ? {} : { parked }),
+    accepted: first('accepted') !== undefined,
     confirmed,
+    standing: confirmed ? [] : undeferredOf(all),
     mayDateFrom: confirmed ? chosen.at : Math.min(...standingOf(all).map(({ at }) => at), chosen.at),
   };
 
@@ -243,22 +252,18 @@ function chooseRegistration(all: readonly RecordedEvent[]): Fact<'registered'> |
   return standing.find((event) => !deferred.has(event.id)) ?? standing[0];
 }
 
-/**
- * Registrations that may have been answered `201`, for all that their own nodes said: neither withdrawn nor deferred.
- * The one that the fold would choose first.
- */
-export function standingRegistrations(events: Iterable<RecordedEvent>): readonly string[] {
-  const all = [...events].toSorted(byTimeThenId);
-  const deferred = saidOf('deferred', all);
-  return standingOf(all).flatMap(({ id }) => (deferred.has(id) ? [] : [id]));
-}
-
 /** Registrations that did not say of themselves that they lost. */
 function standingOf(all: readonly RecordedEvent[]): readonly Fact<'registered'>[] {
   const withdrawn = saidOf('withdrawn', all);
   return all.filter(
     (event): event is Fact<'registered'> => event.type === 'registered' && !withdrawn.has(event.id),
   );
+}
+
+/** Of those, the ones whose clients may have been answered `201`. */
+function undeferredOf(all: readonly RecordedEvent[]): readonly string[] {
+  const deferred = saidOf('deferred', all);
+  return standingOf(all).flatMap(({ id }) => (deferred.has(id) ? [] : [id]));
 }
 
 /** The registrations that this was said of. */

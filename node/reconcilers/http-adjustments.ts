@@ -1,3 +1,4 @@
+import { demandInterest, type Deadline } from '../ports/deadline.ts';
 import type { AdjustmentAnswer, StockAdjustment } from '../ports/stock-adjustments.ts';
 import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
 import { needOffer } from './http-book.ts';
@@ -9,8 +10,15 @@ import { adjustmentAnswer, sentAdjustment } from './http-wire.ts';
  * Changes of stock that no order made, in a service over HTTP that offers them. The service decides, and makes each id
  * once (R15); an answer counts only when it names the id that was sent, as with outcomes (W4).
  */
-export async function adjustOverHttp(line: HttpLine, adjustment: StockAdjustment): Promise<AdjustmentAnswer> {
+export async function adjustOverHttp(
+  line: HttpLine,
+  adjustment: StockAdjustment,
+  deadline: Deadline,
+): Promise<AdjustmentAnswer> {
+  demandInterest(deadline);
   await needOffer(line, 'adjustments');
+  // The last moment: what is sent may be made.
+  demandInterest(deadline);
   try {
     const answer = await line.send('/adjustments', adjustmentAnswer, sentAdjustment(adjustment));
     if (answer.id !== adjustment.id)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ProductRow } from '../../store/ledger/port.ts';
 import type { Environment } from '../../store/environment.ts';
 import type { SystemOfRecordBook } from '../ports/books.ts';
+import { NO_DEADLINE } from '../ports/deadline.ts';
 import type { StockAdjustments } from '../ports/stock-adjustments.ts';
 import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
 import type { InventorySnapshot, OutcomeRecord, SystemOfRecord } from '../ports/system-of-record.ts';
@@ -62,7 +63,7 @@ export function createHttpSystemOfRecord(
       return { ...snapshot, applied: [...applied.union(new Set(snapshot.applied))] };
     },
     applyOutcomes: (outcomes) => applyOutcomes(line, outcomes),
-    adjust: (adjustment) => adjustOverHttp(line, adjustment),
+    adjust: (adjustment, deadline = NO_DEADLINE) => adjustOverHttp(line, adjustment, deadline),
     book: createHttpBook({ pageSize }, { line }),
     close: () => {
       line.close();

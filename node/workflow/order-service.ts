@@ -34,8 +34,8 @@ import { Waiting } from './waiting.ts';
  *
  * F1  An order is answered as accepted only when its registration won its claim on a majority's disks.
  * F2  One idempotency key, one order, whichever nodes are asked and however often: the order id is its hash.
- * F3  What is refused leaves nothing behind. What is answered 503 leaves at most a deferred registration, which is
- *     driven only if the client comes back.
+ * F3  What is refused leaves nothing behind. What is answered 503, or not at all by a node that died, leaves at most a
+ *     deferred registration, which is driven only if the client comes back.
  * F4  An order that is forgotten is not one any more: its key may make a new one. Nothing is registered that would be
  *     forgotten at once, which a clock that is behind the horizon would do.
  * F5  A cancellation is accepted for an order whose registration is known to be the one: what is built on another one,
@@ -45,6 +45,8 @@ import { Waiting } from './waiting.ts';
  *     time-out, and what they say stands. A registration that hears no verdict in that time is a deferred one (F3), though
  *     a majority may have it; one that won is driven to its end, whether or not anybody is there to hear it.
  * F7  Nobody's deadline is another's: who shares a registration that was given up goes on with one of its own.
+ * F8  Before a client is told that a registration of this node is its order, a fact that builds on it is on this node's
+ *     disk. So a node that died, and finds one on which nothing is built, knows that nobody was told (S7 in settlement.ts).
  */
 export interface OrderServiceOptions {
   readonly self: string;
@@ -107,6 +109,8 @@ export function createOrderService(
     string,
     { readonly fingerprint: string; readonly registered: Promise<Registered> }
   >();
+  /** By registration: facts of acceptance on their way to the disk. */
+  const accepting = new Map<string, Promise<void>>();
   /** Of orders: their end, and that they arrive here and are known to be settled. */
   const ends = new Waiting({ clock: environment.clock, views });
   const arrivals = new Waiting({ clock: environment.clock, views });
@@ -169,7 +173,31 @@ export function createOrderService(
       if (!settled.ok) return settled;
       latest = settled.value.folded;
     }
-    return { ok: true, value: { order: (latest ?? folded).order, replayed, waited: asked.waitMs > 0 } };
+    const told = latest ?? folded;
+    try {
+      if (deadline.givenUp !== 'clientGone') await markAccepted(told);
+    } catch (error) {
+      return refusedByJournal(error);
+    }
+    return { ok: true, value: { order: told.order, replayed, waited: asked.waitMs > 0 } };
+  }
+
+  /** F8. What is known of a payment is on disk by then: it was asked for when a majority knew (W3 in driver.ts). */
+  async function markAccepted({ order, accepted }: FoldedOrder): Promise<void> {
+    const { id, registration, outcome, payment } = order;
+    const isOwn = registration.startsWith(`${options.self}:`);
+    const isBuiltOn =
+      outcome !== undefined || (payment.status !== 'pending' && payment.status !== 'requested');
+    if (!isOwn || isBuiltOn) return;
+    let marking = accepting.get(registration);
+    if (marking === undefined) {
+      if (accepted) return;
+      marking = log.appendTo(id, registration, { type: 'accepted', data: {} }, 'local').finally(() => {
+        accepting.delete(registration);
+      });
+      accepting.set(registration, marking);
+    }
+    await marking;
   }
 
   /** A node that is about to stop tells what it has: the order is accepted, and a cut connection would hide that. */
@@ -365,17 +393,21 @@ export function createOrderService(
     const { id } = existing.order;
     let folded: FoldedOrder | undefined = existing;
     if (existing.order.fingerprint === fingerprint && !existing.confirmed) {
-      if (existing.deferred && !(await supervisor.takeOver(id))) {
+      const patience = { timeoutMs: CONFIRMATION_TIMEOUT_MS, deadline };
+      // Its home may be starting again just now, and be about to say that it told nobody (S7).
+      if (!existing.deferred) {
+        folded = await arrivals.until(id, ({ confirmed, deferred }) => confirmed || deferred, patience);
+      }
+      if (folded?.deferred === true && !(await supervisor.takeOver(id))) {
         return unavailable(
           'QUORUM_UNAVAILABLE',
           'no majority of the nodes answers; retry with the same Idempotency-Key',
           1,
         );
       }
-      folded = await arrivals.until(id, ({ confirmed }) => confirmed, {
-        timeoutMs: CONFIRMATION_TIMEOUT_MS,
-        deadline,
-      });
+      if (folded?.confirmed !== true) {
+        folded = await arrivals.until(id, ({ confirmed }) => confirmed, patience);
+      }
       if (folded?.confirmed !== true) {
         return unavailable(
           'QUORUM_UNAVAILABLE',

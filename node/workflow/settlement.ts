@@ -1,7 +1,6 @@
 import type { Environment } from '../../store/environment.ts';
 import type { ClaimStanding, Journal } from '../../store/journal/port.ts';
 import type { Ledger } from '../../store/ledger/port.ts';
-import { standingRegistrations } from '../orders/fold.ts';
 import type { Horizon } from '../ports/retention.ts';
 import type { OrderLog } from './order-log.ts';
 import { positionId } from './order-log.ts';
@@ -25,6 +24,9 @@ import { judgeRegistrations, type Judgement, type Vote } from './registration.ts
  * S6  What is settled on was not created before the horizon: the ledger is told when the proposed one was, and keeps none
  *     that would be forgotten as soon as it stands. A registration that lies behind the horizon and came here all the
  *     same, beside a younger one, does not count either.
+ * S7  A registration that its own node finds unbuilt on, on a disk that remembers its vote and so has not been lost since,
+ *     was answered to nobody (F8 in order-service.ts): that node died before, or was not sure. It is deferred,
+ *     which tells it from one that was answered when the votes can not.
  */
 export interface SettlementDependencies {
   readonly environment: Pick<Environment, 'clock'>;
@@ -81,6 +83,29 @@ export async function becomeHome(orderId: string, dependencies: SettlementDepend
     folded.order.updatedAt,
   );
   return 'home';
+}
+
+/** S7, for what this node registered: false when it can not tell. Rejects with JournalError. */
+export async function deferUntold(
+  orderId: string,
+  {
+    journal,
+    views,
+    membership,
+    log,
+  }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership' | 'log'>,
+): Promise<boolean> {
+  const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
+  const own = holders.get(membership.self);
+  // It does not know yet: it is asked again.
+  if (own === undefined) return true;
+  if (own.kind !== 'held') return false;
+  const standing = (await views.get(orderId))?.standing ?? [];
+  for (const registration of standing) {
+    if (!registration.startsWith(`${membership.self}:`)) continue;
+    await log.appendTo(orderId, registration, { type: 'deferred', data: { reason: 'UNTOLD' } }, 'local');
+  }
+  return true;
 }
 
 /**
@@ -143,6 +168,7 @@ async function judgedNow(
   for (const position of neededHere) if (!(await views.hasTakenIn(position))) return undefined;
   const horizon = retention?.horizon() ?? 0;
   const events = (await views.events(orderId)) ?? [];
+  const standing = (await views.get(orderId))?.standing ?? [];
   const counting = new Set(events.filter(({ at }) => at >= horizon).map(({ id }) => id));
   const voteOf = (answer: ClaimStanding): Vote => {
     if (answer.kind === 'passed') return { kind: 'none' };
@@ -153,7 +179,7 @@ async function judgedNow(
   return judgeRegistrations({
     voters: membership.members.filter(({ voter }) => voter).map(({ id }) => id),
     votes: new Map([...answers].map(([voter, answer]) => [voter, voteOf(answer)])),
-    standing: standingRegistrations(events).filter((registration) => counting.has(registration)),
+    standing: standing.filter((registration) => counting.has(registration)),
     knowsAll,
   });
 }

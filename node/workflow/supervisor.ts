@@ -6,7 +6,7 @@ import type { Horizon } from '../ports/retention.ts';
 import type { Driver } from './driver.ts';
 import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { rendezvous } from './responsibility.ts';
-import { becomeHome, forsake, type SettlementDependencies } from './settlement.ts';
+import { becomeHome, deferUntold, forsake, type SettlementDependencies } from './settlement.ts';
 
 /**
  * Sees to it that every open order has a node that drives it. The one place where orders change their home, so
@@ -43,6 +43,8 @@ export class Supervisor {
   readonly #unreachableSince = new Map<string, number>();
   readonly #registering = new Set<string>();
   readonly #settling = new Set<string>();
+  /** Orders that this node registered and, for all it knows, may have answered: the votes have to tell (S7). */
+  readonly #untellable = new Set<string>();
   readonly #stop: Cancel[] = [];
   #started = false;
 
@@ -123,6 +125,10 @@ export class Supervisor {
     for (const orderId of views.open()) {
       const folded = views.peek(orderId);
       if (folded === undefined || this.#registering.has(orderId) || driver.isDriving(orderId)) continue;
+      if (this.#mayBeUntold(folded)) {
+        this.#deferIfUntold(orderId);
+        continue;
+      }
       const { home } = folded.order;
       const responsible = alive.includes(home) ? home : rendezvous(orderId, alive);
       if (responsible !== membership.self) continue;
@@ -141,6 +147,27 @@ export class Supervisor {
     }
   }
 
+  /** S7. Whoever drives it now: another registration may be taken for the order's. */
+  #mayBeUntold({ order: { id }, standing }: FoldedOrder): boolean {
+    const { self } = this.#dependencies.membership;
+    return !this.#untellable.has(id) && standing.some((one) => one.startsWith(`${self}:`));
+  }
+
+  #deferIfUntold(orderId: string): void {
+    if (this.#settling.has(orderId) || this.#settling.size >= this.#options.takeOversMax) return;
+    const { environment } = this.#dependencies;
+    this.#settling.add(orderId);
+    void deferUntold(orderId, this.#dependencies)
+      .then((isSaid) => {
+        if (!isSaid) this.#untellable.add(orderId);
+      })
+      .catch((error: unknown) => {
+        if (error instanceof LedgerError || error instanceof JournalError) return;
+        environment.log.warn({ orderId, error }, 'resuming an order failed');
+      })
+      .finally(() => this.#settling.delete(orderId));
+  }
+
   #abandonIfOld(folded: FoldedOrder): void {
     const { driver, environment } = this.#dependencies;
     const orderId = folded.order.id;
@@ -157,10 +184,13 @@ export class Supervisor {
       .finally(() => this.#settling.delete(orderId));
   }
 
-  /** Somebody began to take it up for its client, and died before anybody could know. */
+  /** It was taken up for its client, or answered, and nobody has built on it yet. */
   async #resume(orderId: string): Promise<void> {
-    this.#dependencies.observer.takenOver();
-    if ((await becomeHome(orderId, this.#dependencies)) === 'home') this.#dependencies.driver.drive(orderId);
+    const { observer, retention, driver } = this.#dependencies;
+    observer.takenOver();
+    const settled = await becomeHome(orderId, this.#dependencies);
+    if (settled === 'forgotten') retention?.doubt();
+    if (settled === 'home') driver.drive(orderId);
   }
 
   /** Members that are reachable, or have not been away for long; this node included. */

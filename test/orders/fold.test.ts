@@ -8,6 +8,7 @@ import { registeredFact } from '../support/registered-fact.ts';
 const registered = registeredFact();
 
 const later: readonly OrderFact[] = [
+  { type: 'accepted', data: {} },
   { type: 'withdrawn', data: {} },
   { type: 'deferred', data: { reason: 'QUORUM_UNAVAILABLE' } },
   { type: 'takenOver', data: { from: 'n1' } },

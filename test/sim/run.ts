@@ -58,6 +58,8 @@ export interface RunResult {
     /** Accepted orders that were forgotten, and journal entries that were given up. */
     readonly forgotten: number;
     readonly givenUp: number;
+    /** Accepted orders that became another registration of their key when a disk was lost. */
+    readonly renamed: number;
   };
 }
 
@@ -99,6 +101,7 @@ class World {
   readonly #rest: RestChecker;
   readonly #struck = new Map<StruckFault, number>();
   readonly #ran = new Set<NodeId>();
+  #disksLost = 0;
   /** Something was decided since the checkers last looked. */
   #isNews = false;
 
@@ -154,7 +157,13 @@ class World {
       },
     );
     this.#journal = new JournalChecker({ members }, { violations });
-    this.#orders = new OrderChecker({ violations, bank, shop, ledger: this.#ledger });
+    this.#orders = new OrderChecker({
+      violations,
+      bank,
+      shop,
+      ledger: this.#ledger,
+      disksLost: () => this.#disksLost,
+    });
     this.#retention = new RetentionChecker(plan, {
       violations,
       now,
@@ -251,6 +260,7 @@ class World {
         this.#raft.ended(id, this.#node(id).disk);
       },
       onWiped: (id) => {
+        this.#disksLost += 1;
         this.#journal.wiped(id);
         this.#raft.ended(id, this.#node(id).disk);
       },
@@ -308,6 +318,7 @@ class World {
         linearizableReads: this.#raft.linearizableReads,
         forgotten: this.#retention.forgotten,
         givenUp: this.#retention.givenUp,
+        renamed: this.#orders.renamed,
       },
     };
   }

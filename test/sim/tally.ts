@@ -17,6 +17,7 @@ export class Tally {
   #reads = 0;
   #forgotten = 0;
   #givenUp = 0;
+  #renamed = 0;
 
   add(result: RunResult): void {
     this.runs += 1;
@@ -35,6 +36,7 @@ export class Tally {
     this.#reads += result.checks.linearizableReads;
     this.#forgotten += result.checks.forgotten;
     this.#givenUp += result.checks.givenUp;
+    this.#renamed += result.checks.renamed;
   }
 
   /** Accepted orders that were forgotten. */
@@ -57,6 +59,7 @@ export class Tally {
       `${this.line(seconds)}, ${seconds.toFixed(1)} s for ${(this.#worldMs / 60_000).toFixed(1)} simulated minutes`,
       `orders: ${this.#accepted} accepted, ${this.#ended} ended, ${this.#forgotten} forgotten`,
       `journal: ${this.#givenUp} entries given up`,
+      `limit: ${this.#renamed} became another registration of their key when a disk was lost`,
       `log: ${this.#decided} entries decided in ${this.#terms} terms`,
       `checked: ${this.#happenings} happenings, ${this.#answers} ledger answers, ${this.#quorums} quorum ` +
         `acknowledgements, ${this.#reads} linearizable reads`,

@@ -10,12 +10,18 @@ import type { Fate, LedgerChecker } from './ledger-checker.ts';
  * What the shop's customers were promised: an outcome once seen never changes and is the one that the ledger decided,
  * money is taken once and kept only for goods, an accepted order is there in the end, one key has one order, an
  * accepted cancellation holds. Owns what clients and views have seen.
+ *
+ * An accepted order stays the registration that was accepted. With one limit (registration.ts): which one won is known by
+ * the votes, and a lost disk takes its vote along. Where another one of the same key was made as well, and nobody could
+ * build on the winner before, the other one may take its place; it is counted, and has to ask for the same.
  */
 export interface AcceptedOrder {
   readonly orderId: string;
   readonly fingerprint: string;
-  readonly createdAt: number;
-  readonly registration: string;
+  createdAt: number;
+  registration: string;
+  /** How many disks had been lost when it was accepted. */
+  readonly disksLost: number;
   cancelled: boolean;
 }
 
@@ -36,6 +42,9 @@ export class OrderChecker {
   readonly #bank: Bank;
   readonly #shop: ShopDatabase;
   readonly #ledger: LedgerChecker;
+  readonly #disksLost: () => number;
+  /** Accepted orders that became another registration of their key, at the limit. */
+  renamed = 0;
   readonly #seen = new Map<string, Seen>();
   readonly #accepted = new Map<string, AcceptedOrder>();
   readonly #first = new Map<string, string>();
@@ -46,7 +55,10 @@ export class OrderChecker {
     readonly bank: Bank;
     readonly shop: ShopDatabase;
     readonly ledger: LedgerChecker;
+    /** How many disks were lost by now. */
+    readonly disksLost: () => number;
   }) {
+    this.#disksLost = dependencies.disksLost;
     this.#violations = dependencies.violations;
     this.#bank = dependencies.bank;
     this.#shop = dependencies.shop;
@@ -67,10 +79,20 @@ export class OrderChecker {
   viewed(node: NodeId, { order, confirmed }: FoldedOrder): void {
     const accepted = this.#accepted.get(order.id);
     if (confirmed && accepted !== undefined && accepted.registration !== order.registration) {
+      this.#becameAnother(accepted, order, node);
+    }
+    if (order.outcome !== undefined) this.#note(order.id, order.outcome, node);
+  }
+
+  #becameAnother(accepted: AcceptedOrder, order: Order, node: NodeId): void {
+    const isLimit = this.#disksLost() > accepted.disksLost && accepted.fingerprint === order.fingerprint;
+    if (!isLimit) {
       const detail = `${order.id} was accepted as ${accepted.registration}, and is ${order.registration} at ${node}`;
       this.#violations.report('idempotency', detail);
     }
-    if (order.outcome !== undefined) this.#note(order.id, order.outcome, node);
+    this.renamed += 1;
+    accepted.registration = order.registration;
+    accepted.createdAt = order.createdAt;
   }
 
   /** A client was told of an order: `201`, or its answer once more. */
@@ -81,7 +103,14 @@ export class OrderChecker {
     }
     const known = this.#accepted.get(id);
     if (known === undefined)
-      this.#accepted.set(id, { orderId: id, fingerprint, createdAt, registration, cancelled: false });
+      this.#accepted.set(id, {
+        orderId: id,
+        fingerprint,
+        createdAt,
+        registration,
+        disksLost: this.#disksLost(),
+        cancelled: false,
+      });
     else if (known.fingerprint !== fingerprint) {
       this.#violations.report('idempotency', `${id} was accepted for two different things`);
     }
