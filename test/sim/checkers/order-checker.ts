@@ -20,6 +20,8 @@ export interface AcceptedOrder {
   readonly fingerprint: string;
   createdAt: number;
   registration: string;
+  /** Its client was told that it had been given up before. */
+  readonly wasAbandoned: boolean;
   /** How many disks had been lost when it was accepted. */
   readonly disksLost: number;
   cancelled: boolean;
@@ -77,9 +79,15 @@ export class OrderChecker {
 
   /** A node's view of an order has changed. */
   viewed(node: NodeId, { order, confirmed }: FoldedOrder): void {
-    const accepted = this.#accepted.get(order.id);
+    const told = this.#accepted.get(order.id);
+    // Once it is forgotten its key may make another order.
+    const accepted = told === undefined || told.createdAt < this.#ledger.horizon ? undefined : told;
     if (confirmed && accepted !== undefined && accepted.registration !== order.registration) {
       this.#becameAnother(accepted, order, node);
+    }
+    // Only what nobody was told of is given up for want of a client.
+    if (accepted?.wasAbandoned === false && order.reason === 'ABANDONED') {
+      this.#violations.report('acknowledged order', `${order.id} was accepted, and is abandoned at ${node}`);
     }
     if (order.outcome !== undefined) this.#note(order.id, order.outcome, node);
   }
@@ -108,6 +116,7 @@ export class OrderChecker {
         fingerprint,
         createdAt,
         registration,
+        wasAbandoned: order.reason === 'ABANDONED',
         disksLost: this.#disksLost(),
         cancelled: false,
       });
