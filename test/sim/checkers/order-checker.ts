@@ -79,9 +79,8 @@ export class OrderChecker {
 
   /** A node's view of an order has changed. */
   viewed(node: NodeId, { order, confirmed }: FoldedOrder): void {
-    const told = this.#accepted.get(order.id);
-    // Once it is forgotten its key may make another order.
-    const accepted = told === undefined || told.createdAt < this.#ledger.horizon ? undefined : told;
+    const accepted = this.#accepted.get(order.id);
+    if (accepted !== undefined && this.#isAnother(accepted, order)) return;
     if (confirmed && accepted !== undefined && accepted.registration !== order.registration) {
       this.#becameAnother(accepted, order, node);
     }
@@ -90,6 +89,11 @@ export class OrderChecker {
       this.#violations.report('acknowledged order', `${order.id} was accepted, and is abandoned at ${node}`);
     }
     if (order.outcome !== undefined) this.#note(order.id, order.outcome, node);
+  }
+
+  /** Once an order is forgotten, its key may make another one of its name. */
+  #isAnother(accepted: AcceptedOrder, { registration }: Order): boolean {
+    return accepted.createdAt < this.#ledger.horizon && registration !== accepted.registration;
   }
 
   #becameAnother(accepted: AcceptedOrder, order: Order, node: NodeId): void {
@@ -140,6 +144,8 @@ export class OrderChecker {
   }
 
   read(node: NodeId, order: Order): void {
+    const accepted = this.#accepted.get(order.id);
+    if (accepted !== undefined && this.#isAnother(accepted, order)) return;
     if (order.outcome !== undefined) this.#note(order.id, order.outcome, `a reader at ${node}`);
   }
 
