@@ -15,9 +15,10 @@
  * When none can have won, whichever has most votes is proposed, and the ledger has the last word: its first `claim` for
  * an order stands.
  *
- * Limit: several can have won, and everybody who is there has been asked, but some forgot. That takes a lost disk, and a
- * home that died after it answered `201` and before it built on its registration (W8 in driver.ts), and another
- * registration of the same key whose home died as well. Then it may be that other one.
+ * Limit: several can have won, and everybody has been asked, but some forgot. That takes two lost disks: one that voted for
+ * the winner, before anything that its home built on it was anywhere else (a moment; W8 in driver.ts), and that of the
+ * home of another registration of the same key, which could have said that it told nobody (S7 in settlement.ts). Then it
+ * may be that other one.
  */
 
 /** What became of a voter's vote, among the registrations that count here. */
