@@ -85,7 +85,7 @@ export async function becomeHome(orderId: string, dependencies: SettlementDepend
   return 'home';
 }
 
-/** S7, for what this node registered: false when it can not tell. Rejects with JournalError. */
+/** S7, for what this node registered before it was started. `votes`: they have to tell. Rejects with JournalError. */
 export async function deferUntold(
   orderId: string,
   {
@@ -94,18 +94,17 @@ export async function deferUntold(
     membership,
     log,
   }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership' | 'log'>,
-): Promise<boolean> {
+): Promise<'deferred' | 'votes' | 'not yet'> {
   const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
   const own = holders.get(membership.self);
-  // It does not know yet: it is asked again.
-  if (own === undefined) return true;
-  if (own.kind !== 'held') return false;
+  if (own === undefined) return 'not yet';
+  if (own.kind !== 'held') return 'votes';
   const standing = (await views.get(orderId))?.standing ?? [];
   for (const registration of standing) {
     if (!registration.startsWith(`${membership.self}:`)) continue;
     await log.appendTo(orderId, registration, { type: 'deferred', data: { reason: 'UNTOLD' } }, 'local');
   }
-  return true;
+  return 'deferred';
 }
 
 /**

@@ -43,8 +43,8 @@ export class Supervisor {
   readonly #unreachableSince = new Map<string, number>();
   readonly #registering = new Set<string>();
   readonly #settling = new Set<string>();
-  /** Orders that this node registered and, for all it knows, may have answered: the votes have to tell (S7). */
-  readonly #untellable = new Set<string>();
+  /** Orders that this node registered before it was started, and for all it knows may have answered (S7). */
+  readonly #fromBefore = new Set<string>();
   readonly #stop: Cancel[] = [];
   #started = false;
 
@@ -69,6 +69,8 @@ export class Supervisor {
         this.#dependencies.driver.changed(orderId, folded);
       }),
     );
+    for (const orderId of views.open())
+      if (this.#ownStands(views.peek(orderId))) this.#fromBefore.add(orderId);
     this.#started = true;
     this.#sweepLater(0);
   }
@@ -125,8 +127,8 @@ export class Supervisor {
     for (const orderId of views.open()) {
       const folded = views.peek(orderId);
       if (folded === undefined || this.#registering.has(orderId) || driver.isDriving(orderId)) continue;
-      if (this.#mayBeUntold(folded)) {
-        this.#deferIfUntold(orderId);
+      if (this.#fromBefore.has(orderId)) {
+        this.#deferIfUntold(folded);
         continue;
       }
       const { home } = folded.order;
@@ -147,23 +149,27 @@ export class Supervisor {
     }
   }
 
-  /** S7. Whoever drives it now: another registration may be taken for the order's. */
-  #mayBeUntold({ order: { id }, standing }: FoldedOrder): boolean {
+  #ownStands(folded: FoldedOrder | undefined): boolean {
     const { self } = this.#dependencies.membership;
-    return !this.#untellable.has(id) && standing.some((one) => one.startsWith(`${self}:`));
+    return folded?.standing.some((registration) => registration.startsWith(`${self}:`)) === true;
   }
 
-  #deferIfUntold(orderId: string): void {
+  /** S7. Whoever drives it: another registration than this node's may be taken for the order's. */
+  #deferIfUntold(folded: FoldedOrder): void {
+    const orderId = folded.order.id;
+    if (!this.#ownStands(folded)) {
+      this.#fromBefore.delete(orderId);
+      return;
+    }
     if (this.#settling.has(orderId) || this.#settling.size >= this.#options.takeOversMax) return;
-    const { environment } = this.#dependencies;
     this.#settling.add(orderId);
     void deferUntold(orderId, this.#dependencies)
-      .then((isSaid) => {
-        if (!isSaid) this.#untellable.add(orderId);
+      .then((said) => {
+        if (said !== 'not yet') this.#fromBefore.delete(orderId);
       })
       .catch((error: unknown) => {
-        if (error instanceof LedgerError || error instanceof JournalError) return;
-        environment.log.warn({ orderId, error }, 'resuming an order failed');
+        if (error instanceof JournalError) return;
+        this.#dependencies.environment.log.warn({ orderId, error }, 'deferring failed');
       })
       .finally(() => this.#settling.delete(orderId));
   }
