@@ -13,13 +13,11 @@ import { live, type WorldOptions } from './small-world.ts';
  * drift report says so too, and names the one thing that nobody could know: a refund that the provider took back, when
  * its word of it was lost.
  */
-const property = (options: WorldOptions = {}) =>
-  fc.asyncProperty(histories, async (history) => {
-    expect(differencesOf(await live(history, options))).toEqual([]);
-  });
-
 test('the four books match after any history', async () => {
-  await fc.assert(property(), { numRuns: 120 });
+  const match = fc.asyncProperty(histories, async (history) => {
+    expect(differencesOf(await live(history))).toEqual([]);
+  });
+  await fc.assert(match, { numRuns: 120 });
 }, 120_000);
 
 /** A flow that takes no answer for a no, and asks for the money under another key. */
@@ -32,19 +30,37 @@ const impatient = (payments: Payments): Payments => ({
   find: async () => ({ kind: 'absent' }),
 });
 
+/** The history that a breach was shrunk to. Which seed meets it changes with the flow, so several are tried. */
+async function shortestAgainst(
+  breach: WorldOptions,
+  change: (history: History) => History = (history) => history,
+): Promise<History> {
+  const holds = fc.asyncProperty(histories, async (history) => {
+    expect(differencesOf(await live(change(history), breach))).toEqual([]);
+  });
+  for (let seed = 1; seed <= 4; seed += 1) {
+    const { counterexample } = await fc.check(holds, { numRuns: 100, seed });
+    if (counterexample !== null) return counterexample[0];
+  }
+  throw new Error('no history shows the breach');
+}
+
+/** Nobody hears from the provider but by asking. */
+const silently = (history: History): History => ({
+  ...history,
+  faults: [...history.faults, { fault: 'dropped', probability: 1 }],
+});
+
 test('a flow that raises attempts while one is unknown is found out, by a short history', async () => {
-  const found = await fc.check(property({ between: impatient }), { numRuns: 100, seed: 1 });
-  expect(found.failed).toBe(true);
-  const [history] = found.counterexample as [History];
+  // Where the provider's messages come, they name the payment that was given up, and it goes back.
+  const history = await shortestAgainst({ between: impatient }, silently);
   expect(history.orders).toHaveLength(1);
   expect(history.crashes).toEqual([]);
 }, 120_000);
 
 test('a flow that takes messages and forgets them is found out, by a short history', async () => {
   const deaf = async (): Promise<boolean> => true;
-  const found = await fc.check(property({ take: deaf }), { numRuns: 100, seed: 1 });
-  expect(found.failed).toBe(true);
-  const [history] = found.counterexample as [History];
+  const history = await shortestAgainst({ take: deaf });
   // Who finds no units any more, and perhaps who had them.
   expect(history.orders.length).toBeLessThanOrEqual(2);
   expect(history.faults).toMatchObject([{ fault: 'refundFails' }]);
