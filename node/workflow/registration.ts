@@ -9,7 +9,7 @@
  *     not known, there are too few for a majority; or none is still to be given, and all that a majority's disks hold is
  *     known here, where one that won would be.
  * B2  Of the registrations known here, the only one that can have won is the one. What its own node said of it
- *     (`withdrawn`, or `deferred`: its client was answered 503) is as good as a vote against it.
+ *     (`withdrawn`, or `deferred`: its client was answered 503, or nothing) is as good as a vote against it.
  * B3  When several can have won, the votes of those who are away would tell, so they are waited for.
  *
  * When none can have won, whichever has most votes is proposed, and the ledger has the last word: its first `claim` for

@@ -190,7 +190,7 @@ export class Supervisor {
       .finally(() => this.#settling.delete(orderId));
   }
 
-  /** It was taken up for its client, or answered, and nobody has built on it yet. */
+  /** Somebody began to take it up for its client, and died before anybody could know. */
   async #resume(orderId: string): Promise<void> {
     const { observer, retention, driver } = this.#dependencies;
     observer.takenOver();
