@@ -572,21 +572,24 @@ export class OrderViews {
       this.#unwell -= 1;
       live.healing = undefined;
       for (const event of events) live.add(event);
-      // What its indexes said of it is not known: whatever they may have said goes.
-      const ages = live.events.map(({ at }) => at);
-      this.#deletions.set(orderId, deletesOfAny(orderId, ages));
-      if (ages.length === 0) {
+      this.#relist(live);
+      if (live.events.length === 0) {
         this.#live.drop(live);
         // The journal knows no such order: the damage is in the key, and another order lacks its row.
         this.#checkAll();
       } else if (this.#isForgotten(live)) {
         this.#letGo(live);
         this.#rightlyAbsent.add(orderId);
-      } else {
-        live.dirty = true;
-        this.#changed(live);
-      }
+      } else this.#changed(live);
     });
+  }
+
+  /** To be written anew. What the table lists it by is not known, and has gone on if it changed: all that may be goes. */
+  #relist(live: LiveOrder): void {
+    live.listed = undefined;
+    live.dirty = true;
+    const ages = live.events.map(({ at }) => at);
+    this.#deletions.set(live.id, [...(this.#deletions.get(live.id) ?? []), ...deletesOfAny(live.id, ages)]);
   }
 
   #checkAll(): void {
@@ -619,11 +622,7 @@ export class OrderViews {
       const live = this.#live.get(id);
       if (live === undefined) {
         if (!this.#rightlyAbsent.has(id)) this.#heal(id);
-      } else if (live.healing === undefined) {
-        // In memory it is whole: writing it anew is enough.
-        live.dirty = true;
-        live.listed = undefined;
-      }
+      } else if (live.healing === undefined) this.#relist(live);
     }
   }
 

@@ -220,10 +220,12 @@ export function createOrderService(
     const running = placing.get(orderId);
     if (running !== undefined) {
       const first = await whileAwaited(deadline, running.registered).catch(refusedByDeadline);
-      if (first.ok) return { ok: true, value: { ...first.value, replayed: true } };
-      // Why it was refused is about what it asked for and how long (F7), which is not what this one asks for.
-      const isForAll = running.fingerprint === fingerprint && first.refusal.code !== 'DEADLINE_EXCEEDED';
-      return isForAll ? first : registerOnce(orderId, fingerprint, asked, deadline);
+      // What the first one is told is about what it asked for and how long it waits (F7). An order that asks for something
+      // else is shown to it without anybody knowing whether it is one (F1).
+      const isForAll =
+        running.fingerprint === fingerprint && (first.ok || first.refusal.code !== 'DEADLINE_EXCEEDED');
+      if (!isForAll) return registerOnce(orderId, fingerprint, asked, deadline);
+      return first.ok ? { ok: true, value: { ...first.value, replayed: true } } : first;
     }
     const registered = supervisor
       .whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked, deadline))

@@ -158,6 +158,32 @@ it('what comes for an order while its row is derived again is not lost', async (
   void asked;
 });
 
+it('an order that changes while it is checked leaves no listing behind (V6)', async () => {
+  const id = orderId('order-0');
+  const listings = ['time', 'state!registered', 'open'].map(
+    (list) => `table/orders/${list}!${'1'.padStart(15, '0')}!${id}`,
+  );
+  const orders = async (journal: HandJournal, disk?: MemoryDisk) => shown(await world(disk, journal));
+  for (const key of listings) {
+    for (let moment = 0; moment < 60; moment += 1) {
+      const journal = new HandJournal();
+      keepSome(journal);
+      const here = await world(new MemoryDisk(), journal);
+      await here.views.flush();
+      here.disk.flipBit(key, 77);
+      void shown(here);
+      for (let turns = 0; turns < moment; turns += 1) await Promise.resolve();
+      journal.keep('n3', fact('order-0', 30, 'n1:1', { type: 'fulfilled', data: {} }));
+      journal.keep('n2', fact('order-0', 31, 'n1:1', { type: 'synced', data: { revision: 1 } }));
+      const expected = await orders(journal);
+      expect(await healed(here), `${key} ${moment}`).toEqual(expected);
+      await here.views.flush();
+      here.disk.killProcess();
+      expect(await orders(journal, here.disk), `${key} ${moment}`).toEqual(expected);
+    }
+  }
+}, 20_000);
+
 it('tells that something is missing as soon as it does, so that nobody takes what is left for all', async () => {
   const journal = new HandJournal();
   keepSome(journal);

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { RequestDeadline } from '../../node/http/deadline.ts';
+import type { HttpInput } from '../../node/orders/effects.ts';
 import { orderIdOf } from '../../node/orders/identity.ts';
 import { FunctionError } from '../../node/ports/functions.ts';
 import { FlowCluster } from '../support/flow-cluster.ts';
@@ -6,14 +8,19 @@ import { honestFunctions } from '../support/honest-functions.ts';
 import { seededRandom } from '../support/random.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
-/** What a node knows of its own registrations after it died: which of them it may have answered (F8, S7). */
+/** What is known of registrations on which nothing is built: which of them may have been answered (F1, F8, S7). */
 
 const ids = ['n1', 'n2', 'n3'];
 const orderId = orderIdOf('k');
 
-/** Nothing is built on an order while `isIdle`: its functions do not answer. */
-async function cluster(seed: number) {
+/** Nothing is built on an order while `isIdle`: its functions do not answer. Who asks for two waits for `register`. */
+async function cluster(seed: number, register: Promise<unknown> = Promise.resolve()) {
   const honest = honestFunctions();
+  const callHttp: typeof honest.callHttp = async (route, input) => {
+    const decision = await honest.callHttp(route, input);
+    if ((input as HttpInput).request.body.lines[0]?.quantity === 2) await register;
+    return decision;
+  };
   const shop = { isIdle: true };
   const callOrder: typeof honest.callOrder = async (...asked) => {
     if (shop.isIdle) throw new FunctionError('FUNCTION_TIMEOUT', 'payment', 'not now');
@@ -24,7 +31,7 @@ async function cluster(seed: number) {
     clock: new VirtualClock(),
     random: seededRandom(seed),
     onHand: 10,
-    functions: { ...honest, callOrder },
+    functions: { ...honest, callHttp, callOrder },
   });
   const opened = Promise.all([...world.nodes.values()].map(({ journal }) => journal.opened()));
   await world.clock.resolve(opened, { withinMs: 10_000 });
@@ -78,4 +85,26 @@ describe('a node that lost its power', () => {
       expect(world.payments.state(orderId)).toBe(money);
     },
   );
+});
+
+it('a registration that nothing is built on is told to nobody because a rival of it yielded', async () => {
+  const turn = Promise.withResolvers<undefined>();
+  const { world } = await cluster(3, turn.promise);
+  const { clock } = world;
+  const two = world.order('k', { lines: [{ sku: 'MUG', quantity: 2 }] });
+  // Two customers use one key at one node, and the one who waits for the other asked for what a third node registers.
+  const yields = world.node('n1').service.place(two);
+  await clock.advance(10);
+  const shares = world.node('n1').service.place(world.order('k'));
+  const gone = new RequestDeadline(10_000, { clock });
+  const registers = world.node('n3').service.place(world.order('k'), gone);
+  await clock.until(() => world.node('n3').journal.vector()['n3'] === 1, { withinMs: 100 });
+  gone.clientGone();
+  await clock.resolve(registers, { withinMs: 100 });
+  await clock.until(() => world.node('n1').views.peek(orderId) !== undefined, { withinMs: 100 });
+  turn.resolve(undefined);
+  const [yielded, shared] = await clock.resolve(Promise.all([yields, shares]), { withinMs: 10_000 });
+  expect(await told(world)).toEqual(['registered']);
+  expect(yielded).toMatchObject({ refusal: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+  expect(shared).toMatchObject({ refusal: { code: 'QUORUM_UNAVAILABLE' } });
 });
