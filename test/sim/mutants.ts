@@ -281,11 +281,12 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'let the first in time stand for the one that won',
     file: 'node/workflow/order-service.ts',
-    find: 'folded.order.registration !== own) {',
-    replace: "folded.order.registration === '') {",
+    find: 'async function driveOwn(orderId: string, own: string | undefined): Promise<Registered> {',
+    replace:
+      'async function driveOwn(orderId: string, _: string | undefined): Promise<Registered> {\nconst own = undefined;',
     why: 'The client is told of a rival’s order (F1).',
     caughtBy: ['idempotency'],
-    seeds: { from: 108, count: 60, mode: 'safety' },
+    seeds: { from: 1, count: 20, mode: 'safety', deck: 'rivals' },
   },
   {
     name: 'mark an outcome as delivered before it is',
@@ -326,8 +327,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'let a failed write end the process unheard',
-    file: 'node/views/order-views.ts',
-    find: '    this.#flushing.catch(() => undefined);\n',
+    file: 'node/views/order-shelf.ts',
+    find: '    this.#working.catch(() => undefined);\n',
     replace: '',
     why: 'The process ends without saying why.',
     caughtBy: ['crash'],

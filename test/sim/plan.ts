@@ -61,7 +61,15 @@ export type StruckFault = FaultKind | (typeof ambientFaults)[number];
 export type Mode = 'safety' | 'liveness';
 
 /** Worlds that have more of one trouble than chance gives them, to show what only that trouble shows. */
-export const decks = ['elections', 'clocks', 'forgetting', 'snapshots', 'seclusions', 'contests'] as const;
+export const decks = [
+  'elections',
+  'clocks',
+  'forgetting',
+  'snapshots',
+  'seclusions',
+  'contests',
+  'rivals',
+] as const;
 
 export type Deck = (typeof decks)[number];
 
@@ -76,6 +84,10 @@ export interface Plan {
   /** For how long faults strike and orders come, ms. */
   readonly troubleMs: number;
   readonly buyers: number;
+  /** Of a buyer to ask two nodes for the same order at once. */
+  readonly doubled: number;
+  /** Of a buyer to ask for two orders at once with one key. */
+  readonly confused: number;
   /** Entries of the ledger's log that a snapshot takes the place of. */
   readonly snapshotAfterEntries: number;
   readonly capture: 'after-reserve' | 'immediate';
@@ -134,6 +146,8 @@ export function planOf(options: {
     nodes,
     troubleMs: integerBetween(random, 2_500, 6_000) * (options.mode === 'safety' ? 1.5 : 1),
     buyers: integerBetween(random, 6, 20),
+    doubled: 0.15,
+    confused: 0.08,
     retainForMs: 0,
     snapshotAfterEntries: integerBetween(random, 4, 30),
     capture: random() < 0.75 ? 'after-reserve' : 'immediate',
@@ -233,6 +247,15 @@ function weighted(deck: Deck, plan: Plan, random: Random): Plan {
         kinds: ['contestedPromise'],
         faultEveryMs: integerBetween(random, 1_000, 3_000),
         troubleMs: 12_000,
+      };
+    case 'rivals':
+      return {
+        ...plan,
+        kinds: ['diskStall', 'linkBreak', 'kill'],
+        buyers: 24,
+        doubled: 1,
+        confused: 0.5,
+        clockSkewMs: 2_000,
       };
     case 'seclusions': {
       const keeping = forgetful(plan, random);

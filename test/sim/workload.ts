@@ -97,8 +97,8 @@ export class Workload {
   async #shop(key: string): Promise<void> {
     const { random } = this.#dependencies;
     const order = this.#anyOrder(key);
-    if (random() < 0.08) void this.#place(this.#anyNode(), this.#anyOrder(key));
-    if (random() < 0.15) void this.#place(this.#anyNode(), order);
+    if (random() < this.#plan.confused) void this.#place(this.#anyNode(), this.#anyOrder(key));
+    if (random() < this.#plan.doubled) void this.#place(this.#anyNode(), order);
     if (!(await this.#placeStubbornly(order))) return;
     const chance = random();
     if (chance < 0.2) {
