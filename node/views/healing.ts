@@ -108,6 +108,8 @@ export class Healing {
           for (const [id, patient] of patients) this.#waiting.set(id, { ...patient, events: [] });
           throw error;
         }
+        // H1: what was read may not be all.
+        if (this.#stopped) return;
         for (const { events, resolve } of patients.values()) resolve(events);
         await healed();
         environment.log.info({ orders: patients.size }, 'derived damaged orders again from the journal');

@@ -24,6 +24,8 @@ export class LiveOrder {
   counted: OrderState | undefined;
   /** Its row is damaged and being derived again: until that is done it does not say what it is. */
   healing: Promise<void> | undefined;
+  /** It began in memory, and nobody has looked yet whether the table has a row of it. */
+  isUnread = false;
 
   readonly #events = new Map<string, RecordedEvent>();
   /** Own events taken in ahead of the journal: not known to be on the disk. */
@@ -47,6 +49,13 @@ export class LiveOrder {
     this.#stale = true;
     this.dirty = true;
     return true;
+  }
+
+  /** Takes in what its row has. Everything else came after. */
+  absorb(stored: LiveOrder): void {
+    for (const event of stored.events) this.#events.set(event.id, event);
+    this.listed = stored.listed;
+    this.#stale = true;
   }
 
   /** Takes in an own event that is on its way to the disk. False when it was there already. */
@@ -107,9 +116,14 @@ export class LiveOrder {
     return { events, listing: listingOf(foldOrder(events), events) };
   }
 
+  /** Nothing of it is missing here. */
+  get isReadable(): boolean {
+    return this.healing === undefined && !this.isUnread;
+  }
+
   /** The table has it as it is. */
   get settled(): boolean {
-    return !this.dirty && this.#ahead.size === 0 && this.healing === undefined;
+    return !this.dirty && this.#ahead.size === 0 && this.isReadable;
   }
 }
 

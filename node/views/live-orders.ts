@@ -39,6 +39,15 @@ export class LiveOrders {
     return live;
   }
 
+  /** `stored` is the row of what began in memory. */
+  absorb(live: LiveOrder, stored: LiveOrder): void {
+    live.absorb(stored);
+    if (stored.counted === undefined) return;
+    // The row is counted already.
+    if (live.counted === undefined) live.counted = stored.counted;
+    else this.count(stored.counted, -1);
+  }
+
   /** How many orders there are in each state. */
   get counts(): ReadonlyMap<OrderState, number> {
     return this.#counts;

@@ -42,6 +42,8 @@ export class OrderShelf {
   /** Batches written to the table: what was read before one may not be there any more. */
   #writes = 0;
   #unwell = 0;
+  /** Orders that were let go. */
+  #partings = 0;
   #working: Promise<void> = Promise.resolve();
 
   constructor(options: { readonly cacheOrdersMax: number }, dependencies: OrderShelfDependencies) {
@@ -86,6 +88,13 @@ export class OrderShelf {
     return this.#live.get(loaded.id) ?? this.#live.remember(loaded);
   }
 
+  /** One that begins, for all that memory knows; what its row may have is read before anything is written in its place. */
+  begin(orderId: string): LiveOrder {
+    const live = new LiveOrder(orderId, []);
+    live.isUnread = true;
+    return this.#live.remember(live);
+  }
+
   /** Its events are others now. */
   changed(live: LiveOrder): void {
     if (this.isForgotten(live)) {
@@ -111,7 +120,7 @@ export class OrderShelf {
 
   /** In the order asked for; orders nobody has heard of, and forgotten ones, come as empty. */
   async load(orderIds: readonly string[]): Promise<readonly LiveOrder[]> {
-    let missing = [...new Set(orderIds)].filter((id) => !this.#live.has(id));
+    let missing = [...new Set(orderIds)].filter((id) => this.#isUnread(id));
     while (missing.length > 0) {
       const writes = this.#writes;
       const rows = await this.#dependencies.table.rows(missing);
@@ -133,17 +142,30 @@ export class OrderShelf {
   /** `isFresh`: nothing was written since `row` was asked for. False when the row has to be read again. */
   #takeUp(id: string, row: readonly RecordedEvent[] | 'damaged' | undefined, isFresh: boolean): boolean {
     // Another load may have been quicker, and events may have come since.
-    if (row === undefined || this.#live.has(id)) return true;
+    if (!this.#isUnread(id)) return true;
     if (row === 'damaged') {
-      this.heal(id);
+      this.#heal(id);
       return true;
     }
     if (!isFresh) return false;
-    const live = storedOrder(id, row);
-    if (!this.isForgotten(live)) this.#live.remember(live);
+    const live = this.#live.get(id);
+    if (live !== undefined) live.isUnread = false;
+    if (row === undefined) return true;
+    const stored = storedOrder(id, row);
+    const isLeaving = this.#deletions.has(id) || this.#leaving.has(id);
+    if (live !== undefined) {
+      if (isLeaving) return true;
+      this.#live.absorb(live, stored);
+      this.changed(live);
+    } else if (!this.isForgotten(stored)) this.#live.remember(stored);
     // Now, and as what it is: whatever comes under its name replaces its row, and nobody would uncount it.
-    else if (!this.#deletions.has(id) && !this.#leaving.has(id)) this.letGo(live);
+    else if (!isLeaving) this.letGo(stored);
     return true;
+  }
+
+  /** Its row, if there is one, has more of it than memory. */
+  #isUnread(id: string): boolean {
+    return this.#live.get(id)?.isUnread ?? true;
   }
 
   // Writing.
@@ -166,7 +188,8 @@ export class OrderShelf {
   async write(): Promise<void> {
     const { table, applied, takenIn } = this.#dependencies;
     await takenIn();
-    const dirty = [...this.#live.all()].filter((live) => live.dirty && live.healing === undefined);
+    await this.load([...this.#live.all()].flatMap(({ id, isUnread }) => (isUnread ? [id] : [])));
+    const dirty = [...this.#live.all()].filter((live) => live.dirty && live.isReadable);
     const operations = [...this.#deletions.values()].flat();
     this.#leaving = new Set(this.#deletions.keys());
     this.#deletions.clear();
@@ -190,8 +213,13 @@ export class OrderShelf {
   /** Counts anew what the table lists and memory knows. */
   async recount(): Promise<void> {
     await this.alone(async () => {
-      await this.write();
-      this.#live.recount(await this.#dependencies.table.counts());
+      for (let partings = -1; partings !== this.#partings;) {
+        partings = this.#partings;
+        await this.write();
+        const listed = await this.#dependencies.table.counts();
+        // What went meanwhile was counted, and nobody would uncount it.
+        if (partings === this.#partings) this.#live.recount(listed);
+      }
     });
   }
 
@@ -216,6 +244,7 @@ export class OrderShelf {
   /** It goes; what came later under its name is an order of its own. */
   letGo(live: LiveOrder): void {
     const { successor } = live;
+    this.#partings += 1;
     if (live.listed !== undefined) this.#deletions.set(live.id, deletesOf(live.id, live.listed));
     const wasCounted = live.counted !== undefined;
     this.#live.drop(live);
@@ -239,15 +268,24 @@ export class OrderShelf {
 
   // Healing (V6).
 
+  /** Its row was found to be damaged or missing. In memory it may be whole. */
+  mend(orderId: string): void {
+    const live = this.#live.get(orderId);
+    if (live?.isReadable === true) this.#relist(live);
+    else this.#heal(orderId);
+  }
+
   /** Until it is derived again, the order is in memory and does not say what it is. */
-  heal(orderId: string): void {
-    const live = this.#live.remember(new LiveOrder(orderId, []));
+  #heal(orderId: string): void {
+    const live = this.#live.get(orderId) ?? this.#live.remember(new LiveOrder(orderId, []));
+    if (live.healing !== undefined) return;
+    live.isUnread = false;
     this.#unwell += 1;
     live.healing = this.#dependencies.derive(orderId).then((events) => {
       this.#unwell -= 1;
       live.healing = undefined;
       for (const event of events) live.add(event);
-      this.relist(live);
+      this.#relist(live);
       this.#dependencies.healed(orderId, this.#healedAs(live));
     });
   }
@@ -263,7 +301,7 @@ export class OrderShelf {
   }
 
   /** To be written anew. What the table lists it by is not known, and has gone on if it changed: all that may be goes. */
-  relist(live: LiveOrder): void {
+  #relist(live: LiveOrder): void {
     live.listed = undefined;
     live.dirty = true;
     const ages = live.events.map(({ at }) => at);

@@ -9,7 +9,7 @@ import { Applied } from './applied.ts';
 import { decodeEntry } from './codec.ts';
 import { Forgetting } from './forgetting.ts';
 import { Healing } from './healing.ts';
-import { LiveOrder } from './live-order.ts';
+import type { LiveOrder } from './live-order.ts';
 import { OrderShelf } from './order-shelf.ts';
 import { OrderTable } from './order-table.ts';
 import { TableCheck } from './table-check.ts';
@@ -207,7 +207,7 @@ export class OrderViews {
   record(event: RecordedEvent): void {
     const known = this.#shelf.peek(event.orderId);
     if (known === undefined && event.type !== 'registered') return;
-    const live = known ?? this.#shelf.keep(new LiveOrder(event.orderId, []));
+    const live = known ?? this.#shelf.begin(event.orderId);
     if (live.addAhead(event)) this.#shelf.changed(live);
   }
 
@@ -330,7 +330,7 @@ export class OrderViews {
   /** Which of `orderIds` are here, as orders or as facts without one. A row that is damaged counts as one. */
   async kept(orderIds: readonly string[]): Promise<ReadonlySet<string>> {
     const { there, damaged } = await this.#table.look(orderIds);
-    for (const orderId of damaged) this.#shelf.heal(orderId);
+    for (const orderId of damaged) this.#shelf.mend(orderId);
     const kept = new Set(there);
     for (const orderId of orderIds) if (this.#shelf.peek(orderId) !== undefined) kept.add(orderId);
     return kept;

@@ -63,10 +63,7 @@ export class TableCheck {
         continue;
       }
       if (stored !== undefined && keys.every((key) => present.has(key))) continue;
-      const live = shelf.peek(id);
-      if (live === undefined) {
-        if (!this.#rightlyAbsent.has(id)) shelf.heal(id);
-      } else if (live.healing === undefined) shelf.relist(live);
+      if (shelf.peek(id) !== undefined || !this.#rightlyAbsent.has(id)) shelf.mend(id);
     }
   }
 
@@ -74,7 +71,9 @@ export class TableCheck {
   async finish(): Promise<void> {
     const { shelf, table, applied } = this.#dependencies;
     await shelf.recount();
-    await table.clearDamage();
-    await table.write([], applied.settled);
+    await shelf.alone(async () => {
+      await table.clearDamage();
+      await table.write([], applied.settled);
+    });
   }
 }

@@ -225,6 +225,18 @@ describe('orders behind the horizon', () => {
     expect(await listed(here)).toEqual([9, 8]);
   });
 
+  it('do not come back with an own registration whose verdict took longer than that (V5)', async () => {
+    const { views, journal } = await world();
+    journal.keep('n1', registered('late', 50));
+    await views.flush();
+    views.forget(100);
+    await views.flush();
+    views.record({ ...registered('late', 50), id: 'n1:1' });
+    await views.flush();
+    expect([views.open().size, await views.get(orderId('late'))]).toEqual([0, undefined]);
+    expect(await views.kept([orderId('late')])).toEqual(new Set());
+  });
+
   it('are the same after a crash at any point as for a node that never had them', async () => {
     for (let seed = 0; seed < 40; seed += 1) {
       const random = seededRandom(seed);

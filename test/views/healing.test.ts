@@ -184,6 +184,67 @@ it('an order that changes while it is checked leaves no listing behind (V6)', as
   }
 }, 20_000);
 
+/** Its pages come when they are let. */
+function slow(journal: HandJournal): () => void {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const read = journal.read.bind(journal);
+  journal.read = async (...asked) => {
+    await promise;
+    return read(...asked);
+  };
+  return () => {
+    resolve(undefined);
+  };
+}
+
+/** A world that begins with the rows of `damaged` damaged. */
+async function damagedWorld(journal: HandJournal, damaged: readonly string[]): Promise<World> {
+  const before = await world(new MemoryDisk(), journal);
+  await before.views.flush();
+  before.disk.killProcess();
+  for (const name of damaged) before.disk.flipBit(`table/orders/order!${orderId(name)}`, 77);
+  return world(before.disk, journal);
+}
+
+it('an order that retention asks for while it waits to be healed is healed all the same (V6)', async () => {
+  const journal = new HandJournal();
+  keepSome(journal);
+  const here = await damagedWorld(journal, ['order-1', 'order-4']);
+  const letRead = slow(journal);
+  const asked = [here.views.get(orderId('order-4'))];
+  for (let rounds = 0; rounds < 5; rounds += 1) await settle();
+  asked.push(here.views.get(orderId('order-1')));
+  for (let rounds = 0; rounds < 5; rounds += 1) await settle();
+  const id = orderId('order-1');
+  expect(await here.views.kept([id])).toEqual(new Set([id]));
+  letRead();
+  expect(await here.clock.resolve(Promise.all(asked), { withinMs: 100 })).toMatchObject([
+    { order: { state: 'synced' } },
+    { order: { state: 'synced' } },
+  ]);
+  await healed(here);
+  expect(here.views.isWhole()).toBe(true);
+  const [entry] = journal.keep('n1', registered('later', 100));
+  await here.views.flush();
+  expect(here.views.flushedUpTo('n1')).toBe(entry?.sequence);
+});
+
+it('an order gets none of its events back when its node is stopped before all are read (H1)', async () => {
+  const journal = new HandJournal();
+  keepSome(journal);
+  const here = await damagedWorld(journal, ['order-1']);
+  const letRead = slow(journal);
+  void here.views.get(orderId('order-1'));
+  await settle();
+  const closed = here.views.close();
+  letRead();
+  await here.clock.resolve(closed, { withinMs: 1_000 });
+  for (let rounds = 0; rounds < 50; rounds += 1) await settle();
+  here.disk.killProcess();
+  const next = await world(here.disk, journal);
+  expect((await next.views.get(orderId('order-1')))?.order.state).toBe('synced');
+});
+
 it('tells that something is missing as soon as it does, so that nobody takes what is left for all', async () => {
   const journal = new HandJournal();
   keepSome(journal);

@@ -183,6 +183,51 @@ describe('the views of orders', () => {
     ]);
   });
 
+  it('lose nothing that came before this node registered the same, and left the memory (V1)', async () => {
+    const { views, journal, disk } = await world();
+    const asRow = async () => {
+      for (let rounds = 0; rounds < 2; rounds += 1) await views.flush();
+    };
+    // Of a registration that is on its way.
+    journal.keep('n3', fact('x', 10, 'n2:1', { type: 'takenOver', data: { from: 'n2' } }));
+    await asRow();
+    for (const [index, name] of ['a', 'b', 'c', 'd', 'e'].entries()) {
+      const [entry] = journal.keep('n1', registered(name, 20 + index));
+      journal.keep('n1', fact(name, 30, eventId(entry!), { type: 'failed', data: { code: 'NO' } }));
+    }
+    await asRow();
+    expect(views.peek(orderId('x'))).toBeUndefined();
+    views.record({ ...registered('x', 50), id: 'n1:11' });
+    expect(views.counts().get('registered')).toBe(1);
+    await asRow();
+    journal.keep('n1', registered('x', 50));
+    journal.keep('n2', registered('x', 9));
+    await asRow();
+    const all = ['n2:1', 'n3:1', 'n1:11'];
+    expect((await views.events(orderId('x')))?.map(({ id }) => id)).toEqual(all);
+    expect(views.counts().get('registered')).toBe(1);
+    disk.killProcess();
+    const next = await world(disk, journal);
+    expect((await next.views.events(orderId('x')))?.map(({ id }) => id)).toEqual(all);
+    expect(next.views.counts()).toEqual(views.counts());
+  });
+
+  it('count an order once that began in memory while its row said something else (V1)', async () => {
+    const { views, journal } = await world();
+    const [entry] = journal.keep('n2', registered('x', 1));
+    journal.keep('n2', fact('x', 2, eventId(entry!), { type: 'failed', data: { code: 'NO' } }));
+    for (const name of ['a', 'b', 'c', 'd', 'e']) {
+      const [other] = journal.keep('n1', registered(name, 20));
+      journal.keep('n1', fact(name, 30, eventId(other!), { type: 'failed', data: { code: 'NO' } }));
+    }
+    for (let rounds = 0; rounds < 2; rounds += 1) await views.flush();
+    expect(views.peek(orderId('x'))).toBeUndefined();
+    views.record({ ...registered('x', 50), id: 'n1:11' });
+    await views.flush();
+    expect([views.counts().get('registered'), views.counts().get('failed')]).toEqual([0, 6]);
+    expect(views.open().size).toBe(0);
+  });
+
   it('know after a restart what the system of record refuses, until it has it or somebody gave it up', async () => {
     const { views, journal, disk } = await world();
     const refuse = (name: string, code: string, at: number): string => {
