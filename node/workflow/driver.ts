@@ -89,11 +89,16 @@ interface Loop {
   again: boolean;
   /** The last attempt that a majority is known to have the intention of (W3); 0 for none. */
   intendedAttempt: number;
+  /** An intention that was written, and that a majority may not have yet. */
+  intention: { readonly attempt: number; readonly kept: Promise<void> } | undefined;
   /** Messages of the provider that its last step knew of. */
   messages: number;
   /** The registration that is known to have won (W8). */
   won: string | undefined;
 }
+
+/** For a majority to know of it, before the step is tried again. */
+const INTENTION_TIMEOUT_MS = 5_000;
 
 /** Each makes about two calls to the provider: 20 a second, the share of one node of three in the default budget. */
 const AWAKENING = { everyMs: 100 };
@@ -149,7 +154,14 @@ export class Driver {
       return;
     }
     if (this.#stopping) return;
-    const loop: Loop = { wake: () => undefined, again: false, intendedAttempt: 0, messages: 0, won };
+    const loop: Loop = {
+      wake: () => undefined,
+      again: false,
+      intendedAttempt: 0,
+      intention: undefined,
+      messages: 0,
+      won,
+    };
     this.#active.set(orderId, loop);
     void this.#run(orderId, loop)
       .catch((error: unknown) => {
@@ -341,8 +353,21 @@ export class Driver {
 
   /** W3. The next fold knows that money may have moved, here and on whatever node comes after. */
   async #intend(folded: FoldedOrder, attempt: number, loop: Loop, provenance: Provenance): Promise<void> {
-    const { log } = this.#dependencies;
-    await log.append(folded, { type: 'paymentRequested', data: { attempt } }, 'quorum', provenance);
+    const { log, environment } = this.#dependencies;
+    if (loop.intention?.attempt !== attempt) {
+      // However long it takes: a step that fails for want of a majority writes no second one (W4).
+      const patience = { ...provenance, timeoutMs: Infinity };
+      const kept = log.append(folded, { type: 'paymentRequested', data: { attempt } }, 'quorum', patience);
+      loop.intention = { attempt, kept };
+      kept.catch(() => {
+        loop.intention = undefined;
+      });
+    }
+    const late = Promise.withResolvers<never>();
+    const stop = environment.clock.after(INTENTION_TIMEOUT_MS, () => {
+      late.reject(new JournalError('UNAVAILABLE', 'no majority has the intention to ask for money yet'));
+    });
+    await Promise.race([loop.intention.kept, late.promise]).finally(stop);
     loop.intendedAttempt = attempt;
   }
 

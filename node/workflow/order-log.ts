@@ -100,3 +100,9 @@ export class OrderLog {
 export function positionId(position: Position): string {
   return `${position.origin}:${position.sequence}`;
 }
+
+/** The position that `positionId` wrote as `id`. */
+export function positionOf(id: string): Position {
+  const end = id.lastIndexOf(':');
+  return { origin: id.slice(0, end), sequence: Number(id.slice(end + 1)) };
+}

@@ -2,7 +2,7 @@ import type { Environment } from '../../store/environment.ts';
 import { JournalError, type Journal } from '../../store/journal/port.ts';
 import { LedgerError, type Ledger } from '../../store/ledger/port.ts';
 import type { FunctionSettings } from '../orders/effects.ts';
-import type { OrderEvent } from '../orders/events.ts';
+import type { OrderEvent, OrderFact } from '../orders/events.ts';
 import type { FoldedOrder } from '../orders/fold.ts';
 import { fingerprintOf, orderIdOf } from '../orders/identity.ts';
 import type { Order } from '../orders/order.ts';
@@ -13,7 +13,7 @@ import type { StorageState } from '../ports/storage.ts';
 import type { Answer, MessageTaken, OrderService, PlaceOrder } from '../ports/order-service.ts';
 import type { PaymentMessage } from '../ports/payments.ts';
 import type { Driver } from './driver.ts';
-import { positionId, type OrderLog } from './order-log.ts';
+import { positionId, positionOf, type OrderLog } from './order-log.ts';
 import { takeMessage } from './payment-messages.ts';
 import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { askFunction, type Accepted } from './pricing.ts';
@@ -34,8 +34,10 @@ import { Waiting } from './waiting.ts';
  *
  * F1  An order is answered as accepted only when its registration won its claim on a majority's disks.
  * F2  One idempotency key, one order, whichever nodes are asked and however often: the order id is its hash.
- * F3  What is refused leaves nothing behind. What is answered 503, or not at all by a node that died, leaves at most a
- *     deferred registration, which is driven only if the client comes back.
+ * F3  What is refused leaves nothing behind. What is answered 503 leaves at most a deferred registration, which is driven
+ *     only if the client comes back, unless the ledger has decided for it and its answer was lost; or, in the words of F6,
+ *     an order that has won. What a node that died had not answered is deferred when it returns. Others may have taken it
+ *     over by then: to them it looks like one that was answered.
  * F4  An order that is forgotten is not one any more: its key may make a new one. Nothing is registered that would be
  *     forgotten at once, which a clock that is behind the horizon would do.
  * F5  A cancellation is accepted for an order whose registration is known to be the one: what is built on another one,
@@ -96,6 +98,8 @@ const CONFIRMATION_TIMEOUT_MS = 3_000;
 /** Each: for the ledger to close the order, for a majority to have it, and for the order to end. */
 const CANCELLATION_TIMEOUT_MS = 5_000;
 const CLAIM_TIMEOUT_MS = 5_000;
+/** The queue of this node's own disk was full. */
+const NOTED_AGAIN_AFTER_MS = 50;
 /** How long an order may be on its way from the node that accepted it. */
 const ARRIVAL_TIMEOUT_MS = 1_000;
 
@@ -107,10 +111,12 @@ export function createOrderService(
   const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
   const placing = new Map<
     string,
-    { readonly fingerprint: string; readonly registered: Promise<Registered> }
+    { readonly fingerprint: string; readonly deadline: Deadline; readonly registered: Promise<Registered> }
   >();
   /** By registration: facts of acceptance on their way to the disk. */
   const accepting = new Map<string, Promise<void>>();
+  /** Orders that were deferred here. Of some, something else has become since. */
+  const deferrals = new Set<string>();
   /** Of orders: their end, and that they arrive here and are known to be settled. */
   const ends = new Waiting({ clock: environment.clock, views });
   const arrivals = new Waiting({ clock: environment.clock, views });
@@ -184,15 +190,14 @@ export function createOrderService(
 
   /** F8. What is known of a payment is on disk by then: it was asked for when a majority knew (W3 in driver.ts). */
   async function markAccepted({ order, accepted }: FoldedOrder): Promise<void> {
-    const { id, registration, outcome, payment } = order;
+    const { id, registration, payment } = order;
     const isOwn = registration.startsWith(`${options.self}:`);
-    const isBuiltOn =
-      outcome !== undefined || (payment.status !== 'pending' && payment.status !== 'requested');
+    const isBuiltOn = payment.status !== 'pending' && payment.status !== 'requested';
     if (!isOwn || isBuiltOn) return;
     let marking = accepting.get(registration);
     if (marking === undefined) {
       if (accepted) return;
-      marking = log.appendTo(id, registration, { type: 'accepted', data: {} }, 'local').finally(() => {
+      marking = note(id, registration, { type: 'accepted', data: {} }).finally(() => {
         accepting.delete(registration);
       });
       accepting.set(registration, marking);
@@ -220,17 +225,16 @@ export function createOrderService(
     const running = placing.get(orderId);
     if (running !== undefined) {
       const first = await whileAwaited(deadline, running.registered).catch(refusedByDeadline);
-      // What the first one is told is about what it asked for and how long it waits (F7). An order that asks for something
-      // else is shown to it without anybody knowing whether it is one (F1).
+      // What the first one is told is about what it asked for and how long it waits (F7).
       const isForAll =
-        running.fingerprint === fingerprint && (first.ok || first.refusal.code !== 'DEADLINE_EXCEEDED');
+        running.fingerprint === fingerprint && (first.ok || running.deadline.givenUp === undefined);
       if (!isForAll) return registerOnce(orderId, fingerprint, asked, deadline);
       return first.ok ? { ok: true, value: { ...first.value, replayed: true } } : first;
     }
     const registered = supervisor
       .whileRegistering(orderId, () => findOrRegister(orderId, fingerprint, asked, deadline))
       .catch(refusedByJournal);
-    placing.set(orderId, { fingerprint, registered });
+    placing.set(orderId, { fingerprint, deadline, registered });
     try {
       return await registered;
     } finally {
@@ -266,6 +270,10 @@ export function createOrderService(
         2,
       );
     }
+    if (isFullOfDeferred()) {
+      const detail = `${deferrals.size} orders that could not be made durable wait here for their clients`;
+      return unavailable('OVERLOADED', detail, 5);
+    }
     if (driver.waitingForProvider >= options.unansweredOrdersMax) {
       return unavailable(
         'PAYMENTS_UNAVAILABLE',
@@ -278,6 +286,14 @@ export function createOrderService(
     // F6: up to here nothing was written.
     if (deadline.givenUp !== undefined) return tooLate();
     return register(orderId, fingerprint, asked, priced.value, deadline);
+  }
+
+  /** They are in memory until their clients ask again, or are given up. */
+  function isFullOfDeferred(): boolean {
+    if (deferrals.size < options.openOrdersMax) return false;
+    const isWaiting = (folded?: FoldedOrder): boolean => folded?.deferred === true && folded.open;
+    for (const orderId of deferrals) if (!isWaiting(views.peek(orderId))) deferrals.delete(orderId);
+    return deferrals.size >= options.openOrdersMax;
   }
 
   async function register(
@@ -346,7 +362,7 @@ export function createOrderService(
     if (own !== undefined && folded !== undefined && folded.order.registration !== own) {
       // Another one came first here, and the fold goes by time until something builds on one of them (O2).
       const { home, updatedAt } = folded.order;
-      await log.appendTo(orderId, own, { type: 'takenOver', data: { from: home } }, 'local', updatedAt);
+      await note(orderId, own, { type: 'takenOver', data: { from: home } }, updatedAt);
       folded = await views.get(orderId);
     }
     if (folded === undefined) return unavailable('QUORUM_UNAVAILABLE', 'the order is not readable yet', 1);
@@ -362,9 +378,8 @@ export function createOrderService(
     fingerprint: string,
     deadline: Deadline,
   ): Promise<Registered> {
-    if (own !== undefined && own !== holder) {
-      await log.appendTo(orderId, own, { type: 'withdrawn', data: {} }, 'local');
-    }
+    if (await isLeftBehind(orderId, holder)) return defer(orderId, own);
+    if (own !== undefined && own !== holder) await note(orderId, own, { type: 'withdrawn', data: {} });
     const folded = await arrivals.until(orderId, ({ order }) => order.registration === holder, {
       timeoutMs: CONFIRMATION_TIMEOUT_MS,
       deadline,
@@ -379,13 +394,36 @@ export function createOrderService(
     return replay(folded, fingerprint, deadline);
   }
 
+  /** `holder` is of an order that is forgotten, whose claim has not gone everywhere yet: it counts no more (S5). */
+  async function isLeftBehind(orderId: string, holder: string): Promise<boolean> {
+    if (!(await views.hasTakenIn(positionOf(holder)))) return false;
+    return (await views.events(orderId))?.some(({ id }) => id === holder) !== true;
+  }
+
+  /**
+   * What this node says of a registration of its own. It is never given up: without it others would go on with what nobody
+   * was promised, or give up what somebody was.
+   */
+  async function note(orderId: string, own: string, fact: OrderFact, after?: number): Promise<void> {
+    for (;;) {
+      try {
+        await log.appendTo(orderId, own, fact, 'local', after);
+        return;
+      } catch (error) {
+        if (!(error instanceof JournalError) || error.code !== 'QUEUE_FULL') throw error;
+        await new Promise<void>((resolve) => environment.clock.after(NOTED_AGAIN_AFTER_MS, resolve));
+      }
+    }
+  }
+
   async function defer(orderId: string, own: string | undefined): Promise<Registered> {
     if (own !== undefined) {
-      await log.appendTo(orderId, own, { type: 'deferred', data: { reason: 'QUORUM_UNAVAILABLE' } }, 'local');
+      deferrals.add(orderId);
+      await note(orderId, own, { type: 'deferred', data: { reason: 'QUORUM_UNAVAILABLE' } });
     }
     return unavailable(
       'QUORUM_UNAVAILABLE',
-      'no majority of the nodes answers, so the order could not be made durable; retry with the same Idempotency-Key',
+      'no majority of the nodes answers, so it is not known whether the order was accepted; repeat it with the same Idempotency-Key',
       1,
     );
   }
@@ -394,20 +432,22 @@ export function createOrderService(
   async function replay(existing: FoldedOrder, fingerprint: string, deadline: Deadline): Promise<Registered> {
     const { id } = existing.order;
     let folded: FoldedOrder | undefined = existing;
-    if (existing.order.fingerprint === fingerprint && !existing.confirmed) {
+    if (!existing.confirmed) {
       const patience = { timeoutMs: CONFIRMATION_TIMEOUT_MS, deadline };
       // Its home may be starting again just now, and be about to say that it told nobody (S7).
       if (!existing.deferred) {
         folded = await arrivals.until(id, ({ confirmed, deferred }) => confirmed || deferred, patience);
       }
-      if (folded?.deferred === true && !(await supervisor.takeOver(id))) {
-        return unavailable(
-          'QUORUM_UNAVAILABLE',
-          'no majority of the nodes answers; retry with the same Idempotency-Key',
-          1,
-        );
-      }
-      if (folded?.confirmed !== true) {
+      if (folded?.deferred === true) {
+        // Nobody takes up what somebody else asked for; and whether that is the order is not known yet.
+        const isAskedFor = folded.order.fingerprint === fingerprint;
+        if (isAskedFor && !(await supervisor.takeOver(id))) {
+          return unavailable(
+            'QUORUM_UNAVAILABLE',
+            'no majority of the nodes answers; retry with the same Idempotency-Key',
+            1,
+          );
+        }
         folded = await arrivals.until(id, ({ confirmed }) => confirmed, patience);
       }
       if (folded?.confirmed !== true) {

@@ -26,7 +26,8 @@ import { judgeRegistrations, type Judgement, type Vote } from './registration.ts
  *     same, beside a younger one, does not count either.
  * S7  A registration that its own node finds unbuilt on, on a disk that remembers its vote and so has not been lost since,
  *     was answered to nobody (F8 in order-service.ts): that node died before, or was not sure. It is deferred,
- *     which tells it from one that was answered when the votes can not.
+ *     which tells it from one that was answered when the votes can not. Who gives no vote cannot tell so: its registrations
+ *     are settled by the votes of the others.
  */
 export interface SettlementDependencies {
   readonly environment: Pick<Environment, 'clock'>;
@@ -95,6 +96,8 @@ export async function deferUntold(
     log,
   }: Pick<SettlementDependencies, 'journal' | 'views' | 'membership' | 'log'>,
 ): Promise<'deferred' | 'votes' | 'not yet'> {
+  // Who gives no vote has none to remember.
+  if (!membership.members.some(({ id, voter }) => voter && id === membership.self)) return 'votes';
   const holders = await journal.holders(orderId, { timeoutMs: SURVEY_TIMEOUT_MS });
   const own = holders.get(membership.self);
   if (own === undefined) return 'not yet';

@@ -23,7 +23,7 @@ export interface SupervisorOptions {
   /** How long a deferred order waits for its client before it is ended. */
   readonly abandonAfterMs: number;
   readonly sweepEveryMs?: number;
-  /** Take-overs under way at once. */
+  /** Orders taken over, deferred or given up at once. */
   readonly takeOversMax?: number;
 }
 
@@ -178,7 +178,7 @@ export class Supervisor {
     const { driver, environment } = this.#dependencies;
     const orderId = folded.order.id;
     if (environment.clock.now() - folded.order.createdAt < this.#options.abandonAfterMs) return;
-    if (this.#settling.has(orderId)) return;
+    if (this.#settling.has(orderId) || this.#settling.size >= this.#options.takeOversMax) return;
     this.#settling.add(orderId);
     void forsake(orderId, this.#dependencies)
       .then((forsaken) => {

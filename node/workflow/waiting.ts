@@ -37,21 +37,28 @@ export class Waiting {
     return [...this.#waiters.values()].reduce((sum, waiters) => sum + waiters.size, 0);
   }
 
-  /** Resolves with the order as it is known when the waiting ends; undefined when it is not known here. */
-  async until(
+  /**
+   * Resolves with the order as it is known when the waiting ends; undefined when it is not known here. Without time, as
+   * soon as it is known what there is.
+   */
+  until(
     orderId: string,
     when: (folded: FoldedOrder) => boolean,
     patience: { readonly timeoutMs: number; readonly deadline: Deadline },
   ): Promise<FoldedOrder | undefined> {
     const { views, clock } = this.#dependencies;
     const { timeoutMs, deadline } = patience;
-    const now = await views.get(orderId);
-    if (timeoutMs <= 0 || deadline.givenUp !== undefined || (now !== undefined && when(now))) return now;
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const stops: Cancel[] = [];
-      const done = (folded: FoldedOrder | undefined): void => {
-        for (const stop of stops) stop();
+      let found: FoldedOrder | undefined;
+      let isOver = false;
+      const stop = (): void => {
+        isOver = true;
+        for (const cancel of stops) cancel();
         this.#remove(orderId, waiter);
+      };
+      const done = (folded: FoldedOrder | undefined): void => {
+        stop();
         resolve(folded);
       };
       const waiter: Waiter = {
@@ -59,12 +66,24 @@ export class Waiting {
           if (when(folded)) done(folded);
         },
         end: () => {
-          done(views.peek(orderId) ?? now);
+          done(views.peek(orderId) ?? found);
         },
       };
+      // It may have to be read, or derived again, which is no reason to wait longer than asked for (I1).
       this.#add(orderId, waiter);
-      stops.push(clock.after(timeoutMs, waiter.end));
+      if (timeoutMs > 0) stops.push(clock.after(timeoutMs, waiter.end));
       stops.push(deadline.onGivenUp(waiter.end));
+      views.get(orderId).then(
+        (folded) => {
+          if (isOver) return;
+          found = folded;
+          if (timeoutMs <= 0 || (folded !== undefined && when(folded))) done(folded);
+        },
+        (error: unknown) => {
+          stop();
+          reject(error instanceof Error ? error : new Error(String(error)));
+        },
+      );
     });
   }
 

@@ -83,6 +83,8 @@ type Item = Received | Registration | Lookup | Raise | Deletion;
 interface Decided {
   readonly operations: Operation[];
   readonly entries: SealedEntry[];
+  /** Claims that were given to somebody: by the entries, or by such as were here before. */
+  readonly given: string[];
   readonly raised: Map<NodeId, Base>;
   readonly dropped: string[];
   readonly answers: (() => void)[];
@@ -188,7 +190,14 @@ export class Intake {
       const view = await claims.load(batch.flatMap(claimsOf));
       if (this.#closed) return;
       this.#deciding = [];
-      const decided: Decided = { operations: [], entries: [], raised: new Map(), dropped: [], answers: [] };
+      const decided: Decided = {
+        operations: [],
+        entries: [],
+        given: [],
+        raised: new Map(),
+        dropped: [],
+        answers: [],
+      };
       for (const item of batch) {
         this.#queuedBytes -= bytesOf(item);
         this.#decide(item, view, decided);
@@ -284,7 +293,10 @@ export class Intake {
       } else if (claim !== undefined) {
         const { vote, operation } = claims.decide(claim, { origin, sequence }, { view, standing });
         votes.push({ sequence, vote });
-        if (operation !== undefined) decided.operations.push(operation);
+        if (operation !== undefined) {
+          decided.operations.push(operation);
+          decided.given.push(claim);
+        }
       }
       if (sequence !== accepted + 1) continue;
       accepted = sequence;
@@ -326,7 +338,7 @@ export class Intake {
     return sequence <= (this.#bases.get(origin)?.sequence ?? 0);
   }
 
-  #commit({ operations, entries, raised, dropped, answers }: Decided): void {
+  #commit({ operations, entries, given, raised, dropped, answers }: Decided): void {
     const { claims, committer, onRaised, onDurable } = this.#dependencies;
     const previous = this.#lastCommit;
     const written = operations.length === 0 ? previous : committer.commit(operations);
@@ -334,7 +346,7 @@ export class Intake {
     this.#lastCommit = written;
     void written.then(() => {
       if (this.#closed) return;
-      for (const { entry } of entries) if (entry.claim !== undefined) claims.settle(entry.claim);
+      for (const claim of given) claims.settle(claim);
       for (const claim of dropped) claims.dropped(claim);
       if (raised.size > 0) onRaised(raised);
       onDurable(entries);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { NodeId } from '../../store/environment.ts';
 import type { JournalError } from '../../store/journal/port.ts';
 import { baseKey, claimKey, entryKey, stateKey } from '../../store/journal/records.ts';
+import { channels } from '../../store/journal/wire.ts';
 import { integerBetween } from '../support/random.ts';
 import { bytes, text, TestCluster } from './cluster.ts';
 
@@ -426,6 +427,44 @@ describe.each(
     });
   },
 );
+
+test('a claim that is voted on when its entry comes once more goes with that entry as well (T3)', async () => {
+  const muted = { isMuted: false };
+  const cluster = await TestCluster.open({
+    seed: 1,
+    size: 3,
+    wrap: (network) => ({
+      ...network,
+      send: (peer, channel, frame, lane) =>
+        (muted.isMuted && peer === 'n2' && channel === channels.acknowledge) ||
+        network.send(peer, channel, frame, lane),
+    }),
+  });
+  const { clock } = cluster;
+  const standingAt = async (id: NodeId) => {
+    const asked = cluster.journal('n1').holders('c', { timeoutMs: 500 });
+    return (await clock.resolve(asked, { withinMs: 1_000 })).get(id)?.kind;
+  };
+  expect(await register(cluster, 'n1', 'c')).toBe('won');
+  await append(cluster, 'n1', 1);
+  await cluster.converge();
+  await compact(cluster, 'n2', { n1: 1 }, 5);
+  await clock.advance(100);
+  // n2 makes a new order of it. What the others say gets lost, until one of them has given the old one up as well.
+  muted.isMuted = true;
+  const again = cluster.journal('n2').register('c', bytes('c'), { timeoutMs: 2_000 });
+  await clock.advance(20);
+  await compact(cluster, 'n3', { n1: 1 }, 5);
+  await clock.advance(100);
+  muted.isMuted = false;
+  await clock.resolve(again, { withinMs: 5_000 });
+  expect(await standingAt('n3')).toBe('held');
+  await append(cluster, 'n2', 1);
+  await cluster.converge();
+  for (const id of ['n1', 'n2', 'n3']) await compact(cluster, id, { n1: 1, n2: 1 }, 6);
+  await clock.advance(1_000);
+  expect([await standingAt('n2'), await standingAt('n3')]).toEqual(['free', 'free']);
+});
 
 /** Gaps in what a node was told, each of which must be explained by a horizon that it was told before (J13). */
 function checkJumps(

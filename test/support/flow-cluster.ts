@@ -42,6 +42,7 @@ export class FlowCluster {
   readonly ids: readonly string[];
   readonly clock: VirtualClock;
   readonly network: MemoryNetwork;
+  readonly voters: readonly string[];
   readonly payments = paymentDouble();
   readonly disks: ReadonlyMap<string, MemoryDisk>;
   readonly nodes = new Map<string, FlowNode>();
@@ -57,7 +58,7 @@ export class FlowCluster {
   readonly #retainForMs: number | undefined;
 
   private constructor(
-    ids: readonly string[],
+    { ids, voters }: { readonly ids: readonly string[]; readonly voters: readonly string[] },
     clock: VirtualClock,
     random: Random,
     ledger: Ledger,
@@ -67,6 +68,7 @@ export class FlowCluster {
     this.#functions = functions;
     this.#retainForMs = retainForMs;
     this.ids = ids;
+    this.voters = voters;
     this.clock = clock;
     this.#random = random;
     this.#ledger = ledger;
@@ -83,11 +85,14 @@ export class FlowCluster {
     readonly retainForMs?: number;
     /** Honest ones that answer at once by default. */
     readonly functions?: ReturnType<typeof honestFunctions>;
+    /** All of them by default. */
+    readonly voters?: readonly string[];
   }): Promise<FlowCluster> {
     const { ids, clock, random, onHand, retainForMs } = options;
     const ledger = await stockLedger({ clock, products: [{ sku: 'MUG', onHand }] });
     const functions = options.functions ?? honestFunctions();
-    const cluster = new FlowCluster(ids, clock, random, ledger, functions, retainForMs);
+    const voters = options.voters ?? ids;
+    const cluster = new FlowCluster({ ids, voters }, clock, random, ledger, functions, retainForMs);
     for (const id of ids) await cluster.boot(id);
     return cluster;
   }
@@ -105,7 +110,7 @@ export class FlowCluster {
     const peers = this.ids.filter((other) => other !== id);
     const committer = createCommitter({}, { disk, environment });
     const journal = await openJournal(
-      { self: id, zonePeers: peers, zoneVoters: this.ids },
+      { self: id, zonePeers: peers, zoneVoters: this.voters },
       { environment, disk, committer, network },
     );
     const views = new OrderViews(
@@ -117,7 +122,7 @@ export class FlowCluster {
       1 + peers.filter((peer) => network.reachable(peer)).length > this.ids.length / 2;
     const membership = {
       self: id,
-      members: this.ids.map((member) => ({ id: member, voter: true })),
+      members: this.ids.map((member) => ({ id: member, voter: this.voters.includes(member) })),
       reachable: (peer: string) => network.reachable(peer),
       onReachability: (handler: (peer: string, reachable: boolean) => void) =>
         network.onReachability(handler),

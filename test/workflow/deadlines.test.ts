@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts';
 import { FlowCluster } from '../support/flow-cluster.ts';
 import { honestFunctions } from '../support/honest-functions.ts';
 import { seededRandom } from '../support/random.ts';
-import { VirtualClock } from '../support/virtual-clock.ts';
+import { settle, VirtualClock } from '../support/virtual-clock.ts';
 
 /** What becomes of orders whose clients wait no longer (F6, F7 in order-service.ts; I1, I2 in waiting.ts). */
 
@@ -111,6 +111,31 @@ it('who shares a registration that is given up goes on with one of its own (F7)'
   expect(gone).toMatchObject({ refusal: { code: 'DEADLINE_EXCEEDED' } });
   expect(stayed).toMatchObject({ ok: true, value: { replayed: false } });
 });
+
+it.each(['has little time', 'hangs up'])(
+  'who shares a registration is not refused because the first one %s (F7)',
+  async (why) => {
+    const world = await cluster();
+    const { clock, network } = world;
+    const { service, views } = world.node('n1');
+    const first = new RequestDeadline(why === 'hangs up' ? 10_000 : 100, { clock });
+    if (why === 'has little time') network.partition([['n1'], ['n2', 'n3']]);
+    else {
+      // It replays what another node registers, and nobody knows yet whether that won.
+      void world.node('n2').service.place(world.order('k'));
+      await clock.until(() => views.peek(key) !== undefined, { withinMs: 100 });
+    }
+    const placed = [first, new RequestDeadline(10_000, { clock })].map((deadline) =>
+      service.place(world.order('k'), deadline),
+    );
+    await settle();
+    if (why === 'hangs up') first.clientGone();
+    else await clock.advance(500);
+    network.heal();
+    const [, stayed] = await clock.resolve(Promise.all(placed), { withinMs: 15_000 });
+    expect(stayed).toMatchObject({ ok: true });
+  },
+);
 
 it('a registration is never cut short by a client that hangs up: the order is driven to its end', async () => {
   const world = await cluster();

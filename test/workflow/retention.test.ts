@@ -90,6 +90,49 @@ describe('closed orders', () => {
     }
   });
 
+  it('leave their keys free at every node, though some still have the claim of the old one (F4)', async () => {
+    const world = await cluster(1);
+    const { clock } = world;
+    expect(await place(world, 'n1', 'again')).toBe(true);
+    await clock.advance(2_000);
+    // They trim at different times from here on.
+    for (const id of ['n2', 'n3']) {
+      world.kill(id);
+      await clock.advance(300);
+      await world.boot(id);
+    }
+    let others = 0;
+    const sellOn = (): void => {
+      clock.after(200, () => {
+        for (const id of IDS) void world.node(id).service.place(world.order(`other-${(others += 1)}`));
+        sellOn();
+      });
+    };
+    sellOn();
+    const orderId = orderIdOf('again');
+    const standings = async () => {
+      const asked = world.node('n1').journal.holders(orderId, { timeoutMs: 1_000 });
+      const answers = await clock.resolve(asked, { withinMs: 2_000 });
+      return IDS.map((id) => answers.get(id)?.kind);
+    };
+    const isUneven = ([first, second, third]: readonly unknown[]) =>
+      first === 'held' && second === 'free' && third === 'held';
+    for (let turns = 0; turns < 5_000 && !isUneven(await standings()); turns += 1) await clock.advance(10);
+    expect(isUneven(await standings())).toBe(true);
+    const isPlaced = async (id: string) => {
+      const placed = world.node(id).service.place(world.order('again'));
+      return (await clock.resolve(placed, { withinMs: 15_000 })).ok;
+    };
+    // The votes of the others go to the old order until they have trimmed it as well: within seconds here.
+    expect(await isPlaced('n2')).toBe(false);
+    const answers: boolean[] = [];
+    for (let round = 0; round < 9; round += 1) {
+      await clock.advance(500);
+      answers.push(await isPlaced(IDS[round % 3] ?? ''));
+    }
+    expect(answers.slice(-3)).toEqual([true, true, true]);
+  }, 60_000);
+
   it('are kept as long as an older one is open, which is named', async () => {
     const world = await cluster(2);
     const { pay } = world.payments;

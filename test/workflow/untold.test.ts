@@ -26,16 +26,24 @@ async function cluster(seed: number, register: Promise<unknown> = Promise.resolv
     if (shop.isIdle) throw new FunctionError('FUNCTION_TIMEOUT', 'payment', 'not now');
     return honest.callOrder(...asked);
   };
-  const world = await FlowCluster.start({
-    ids,
-    clock: new VirtualClock(),
-    random: seededRandom(seed),
-    onHand: 10,
-    functions: { ...honest, callHttp, callOrder },
-  });
-  const opened = Promise.all([...world.nodes.values()].map(({ journal }) => journal.opened()));
-  await world.clock.resolve(opened, { withinMs: 10_000 });
+  const world = await started(seed, { ...honest, callHttp, callOrder });
   return { world, shop };
+}
+
+async function started(
+  seed: number,
+  functions: ReturnType<typeof honestFunctions>,
+  { members, voters }: { readonly members: readonly string[]; readonly voters: readonly string[] } = {
+    members: ids,
+    voters: ids,
+  },
+): Promise<FlowCluster> {
+  const clock = new VirtualClock();
+  const random = seededRandom(seed);
+  const world = await FlowCluster.start({ ids: members, voters, clock, random, onHand: 10, functions });
+  const opened = Promise.all([...world.nodes.values()].map(({ journal }) => journal.opened()));
+  await clock.resolve(opened, { withinMs: 10_000 });
+  return world;
 }
 
 async function powerLossOfAll(world: FlowCluster): Promise<void> {
@@ -87,6 +95,47 @@ describe('a node that lost its power', () => {
   );
 });
 
+it.each([1, 3, 6])(
+  'an order that ended at once is told when that is on the disk (F8), seed %i',
+  async (seed) => {
+    const honest = honestFunctions();
+    const callOrder: typeof honest.callOrder = async (...asked) => ({
+      ...(await honest.callOrder(...asked)),
+      effects: [{ type: 'order.fail', code: 'CUSTOMER_BARRED' }],
+    });
+    const world = await started(seed, { ...honest, callOrder });
+    const answered = world.node('n1').service.place(world.order('k', { waitMs: 5_000 }));
+    const ended = answered.then((answer) => {
+      world.kill('n1', { power: true });
+      return answer;
+    });
+    expect(await world.clock.resolve(ended, { withinMs: 5_000 })).toMatchObject({
+      ok: true,
+      value: { order: { reason: 'CUSTOMER_BARRED' } },
+    });
+    await world.boot('n1');
+    await world.clock.advance(1_200_000);
+    expect(await told(world)).not.toContain('deferred');
+    expect((await world.node('n2').views.get(orderId))?.order.reason).toBe('CUSTOMER_BARRED');
+  },
+);
+
+it('a member without a vote that died before it answered drives what it had registered', async () => {
+  const members = [...ids, 'n4'];
+  const world = await started(1, honestFunctions(), { members, voters: ids });
+  world.network.partition([['n4'], ids]);
+  void world.node('n4').service.place(world.order('k'));
+  await world.clock.advance(500);
+  expect(await told(world, 'n4')).toEqual(['registered']);
+  world.network.heal();
+  world.kill('n4', { power: true });
+  await world.boot('n4');
+  await world.clock.advance(60_000);
+  expect((await world.node('n1').views.get(orderId))?.order.outcome).toBe('fulfilled');
+  const again = world.node('n2').service.place(world.order('k'));
+  expect(await world.clock.resolve(again, { withinMs: 10_000 })).toMatchObject({ ok: true });
+});
+
 it('a registration that nothing is built on is told to nobody because a rival of it yielded', async () => {
   const turn = Promise.withResolvers<undefined>();
   const { world } = await cluster(3, turn.promise);
@@ -105,6 +154,6 @@ it('a registration that nothing is built on is told to nobody because a rival of
   turn.resolve(undefined);
   const [yielded, shared] = await clock.resolve(Promise.all([yields, shares]), { withinMs: 10_000 });
   expect(await told(world)).toEqual(['registered']);
-  expect(yielded).toMatchObject({ refusal: { code: 'IDEMPOTENCY_KEY_REUSED' } });
+  expect(yielded).toMatchObject({ refusal: { code: 'QUORUM_UNAVAILABLE' } });
   expect(shared).toMatchObject({ refusal: { code: 'QUORUM_UNAVAILABLE' } });
 });
