@@ -24,7 +24,11 @@ export function refusedByJournal(error: unknown): Refused {
     case 'CLOSED':
       return unavailable('DRAINING', 'this node is shutting down; another one will take the order', 1);
     case 'UNAVAILABLE':
-      return unavailable('QUORUM_UNAVAILABLE', 'no majority of the nodes answers; repeat it with the same Idempotency-Key', 1);
+      return unavailable(
+        'QUORUM_UNAVAILABLE',
+        'no majority of the nodes answers; repeat it with the same Idempotency-Key',
+        1,
+      );
     case 'ENTRY_TOO_LARGE':
     case 'COMPACTED':
       throw error;
