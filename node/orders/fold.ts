@@ -43,6 +43,8 @@ export interface FoldedOrder {
    * withdrawn nor deferred). The one that the fold would choose comes first.
    */
   readonly standing: readonly string[];
+  /** Once it is confirmed: registrations that lost to its own, and whose nodes have not said so (not withdrawn). */
+  readonly rivals: readonly string[];
   /** The earliest that it may turn out to have been created at, ms: until it is confirmed, by any that was not withdrawn. */
   readonly mayDateFrom: number;
 }
@@ -140,6 +142,7 @@ export function foldOrder(events: Iterable<RecordedEvent>): FoldedOrder | undefi
     accepted: first('accepted') !== undefined,
     confirmed,
     standing: confirmed ? [] : undeferredOf(all),
+    rivals: confirmed ? standingOf(all).flatMap(({ id }) => (id === chosen.id ? [] : [id])) : [],
     mayDateFrom: confirmed ? chosen.at : Math.min(...standingOf(all).map(({ at }) => at), chosen.at),
   };
 

@@ -442,12 +442,23 @@ export class Driver {
     return { kind: 'done' };
   }
 
-  /** Ends a deferred order whose client never came back. */
+  /** Ends a deferred order whose client never came back, once nothing can be built on it any more (S3). */
   async abandon(folded: FoldedOrder): Promise<void> {
+    const { ledger, environment } = this.#dependencies;
+    const { id } = folded.order;
     const ending = { type: 'failed', data: { code: 'ABANDONED' } } as const;
-    const performed = await endWithout(folded.order, 'abandoned', ending, this.#dependencies.ledger);
-    if (performed.kind === 'facts') await this.#record(folded, performed.facts, {});
+    const performed = await endWithout(folded.order, 'abandoned', ending, ledger);
     if (performed.kind === 'forgotten') this.#forgotten(folded);
+    if (performed.kind === 'facts') await this.#record(folded, performed.facts, {});
+    if (performed.kind === 'park') {
+      // Not by this one. The ledger keeps an order from its end on, the nodes from its beginning, and this is who used the
+      // key of an older one in between.
+      environment.log.warn(
+        { orderId: id },
+        'an order is given up whose key an older one has sold goods under',
+      );
+      await this.#record(folded, [ending], {});
+    }
   }
 
   #sleep(loop: Loop, delayMs: number): Promise<void> {

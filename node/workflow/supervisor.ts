@@ -16,6 +16,9 @@ import { becomeHome, deferUntold, forsake, type SettlementDependencies } from '.
  * H2  A node that reaches no majority takes nothing over.
  * H3  An order that this node is registering just now is left to the request that does so.
  * H4  A node that may have missed that orders were forgotten touches none (W6).
+ * H5  A node that sees an order built on says of each registration of its own that lost, whatever it had said before, that
+ *     it did. Others may have forgotten the order by the time that they hear of the other registration, and would take it
+ *     for an order by itself.
  */
 export interface SupervisorOptions {
   /** How long a member must be unreachable before its orders are taken over. */
@@ -45,6 +48,8 @@ export class Supervisor {
   readonly #settling = new Set<string>();
   /** Orders that this node registered before it was started, and for all it knows may have answered (S7). */
   readonly #fromBefore = new Set<string>();
+  /** Orders of which this could not be said yet (H5). */
+  readonly #unsaid = new Set<string>();
   readonly #stop: Cancel[] = [];
   #started = false;
 
@@ -67,6 +72,7 @@ export class Supervisor {
       // What others wrote about an order driven here (a cancellation, word of the provider) is news for its loop.
       views.onChange((orderId, folded) => {
         this.#dependencies.driver.changed(orderId, folded);
+        this.#withdrawLosers(orderId, folded);
       }),
     );
     for (const orderId of views.open())
@@ -87,6 +93,7 @@ export class Supervisor {
       return await work();
     } finally {
       this.#registering.delete(orderId);
+      this.#withdrawLosers(orderId, this.#dependencies.views.peek(orderId));
     }
   }
 
@@ -122,6 +129,7 @@ export class Supervisor {
 
   #sweep(): void {
     const { views, membership, driver, environment, observer } = this.#dependencies;
+    for (const orderId of [...this.#unsaid]) this.#withdrawLosers(orderId, views.peek(orderId));
     const alive = this.#alive();
     if (!this.#quorumReachable() || this.#dependencies.retention?.isCurrent() === false) return;
     for (const orderId of views.open()) {
@@ -145,6 +153,23 @@ export class Supervisor {
         void this.takeOver(orderId).catch((error: unknown) => {
           environment.log.error({ orderId, error }, 'take-over failed');
         });
+      }
+    }
+  }
+
+  /** H5. While this node registers it, the request does so. */
+  #withdrawLosers(orderId: string, folded: FoldedOrder | undefined): void {
+    this.#unsaid.delete(orderId);
+    if (folded === undefined || this.#registering.has(orderId)) return;
+    for (const registration of folded.rivals) {
+      if (!registration.startsWith(`${this.#dependencies.membership.self}:`)) continue;
+      try {
+        void this.#dependencies.log
+          .appendTo(orderId, registration, { type: 'withdrawn', data: {} }, 'local')
+          .catch(() => undefined);
+      } catch (error) {
+        if (!(error instanceof JournalError)) throw error;
+        this.#unsaid.add(orderId);
       }
     }
   }

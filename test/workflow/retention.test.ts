@@ -303,6 +303,42 @@ it('a registration that nobody heard of before it was forgotten keeps no order o
   }
 });
 
+it('a node whose deferred registration lost says so once it hears which one won (H5)', async () => {
+  const world = await cluster(1);
+  const orderId = orderIdOf('k');
+  world.network.partition([['n1', 'n3'], ['n2']]);
+  const lost = world.node('n2').service.place(world.order('k'));
+  expect(await place(world, 'n1', 'k')).toBe(true);
+  expect(await world.clock.resolve(lost, { withinMs: 10_000 })).toMatchObject({ ok: false });
+  const facts = async (id: string) =>
+    (await world.node(id).views.events(orderId))?.filter(({ id, registration }) =>
+      [id, registration].includes('n2:1'),
+    );
+  expect((await facts('n2'))?.map(({ type }) => type)).toEqual(['registered', 'deferred']);
+  world.network.heal();
+  await world.clock.advance(1_000);
+  for (const id of IDS)
+    expect((await facts(id))?.map(({ type }) => type)).toEqual(['registered', 'deferred', 'withdrawn']);
+});
+
+it('an order that is given up is given up, though its key has sold goods before (S3)', async () => {
+  const world = await cluster(1);
+  const orderId = orderIdOf('k');
+  // The key was used again at a node that heard nothing of the first order, before the ledger forgets that one.
+  world.network.partition([['n1'], ['n2'], ['n3']]);
+  await world.clock.resolve(world.node('n3').service.place(world.order('k')), { withinMs: 10_000 });
+  const { createdAt } = (await world.node('n3').views.get(orderId))?.order ?? { createdAt: 0 };
+  const lines = [{ sku: 'MUG', quantity: 1 }];
+  const older = { orderId, createdAt: createdAt - 1 };
+  await world.ledger.hold({ ...older, fingerprint: 'f', lines, ttlMs: 60_000 });
+  await world.ledger.commit(older);
+  world.network.heal();
+  const { views } = world.node('n1');
+  await world.clock.until(() => views.peek(orderId)?.order.reason === 'ABANDONED', { withinMs: 40_000 });
+  expect(views.open().size).toBe(0);
+  expect(world.payments.state(orderId)).toBe('none');
+});
+
 describe('under deaths, partitions and absences longer than orders are kept', () => {
   it.each(Array.from({ length: 5 }, (_, index) => index + 1))(
     'no order is driven twice, nothing open is forgotten, all nodes end equal and empty (seed %i)',
