@@ -280,7 +280,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'let the first in time stand for the one that won',
-    file: 'node/workflow/order-service.ts',
+    file: 'node/workflow/registrar.ts',
     find: 'async function driveOwn(orderId: string, own: string | undefined): Promise<Registered> {',
     replace:
       'async function driveOwn(orderId: string, _: string | undefined): Promise<Registered> {\nconst own = undefined;',
@@ -319,8 +319,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'tell a client before anything shows it',
     file: 'node/workflow/order-service.ts',
-    find: "if (deadline.givenUp !== 'clientGone') await markAccepted(told);",
-    replace: 'void markAccepted;',
+    find: "if (deadline.givenUp !== 'clientGone') await registrar.markAccepted(told);",
+    replace: 'void registrar;',
     why: 'After a crash it is taken for one that nobody was told of: abandoned, or another one of its key (F8).',
     caughtBy: ['idempotency', 'acknowledged order'],
     seeds: { from: 3, count: 40, mode: 'liveness', deck: 'contests' },
