@@ -81,6 +81,7 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   UNKNOWN_SKU: { status: 422, title: 'The shop does not know this SKU' },
   WRONG_CURRENCY: { status: 422, title: 'The SKU is not sold in this currency' },
   INVALID_ORDER: { status: 422, title: 'The order cannot be accepted' },
+  TOTAL_TOO_SMALL: { status: 422, title: 'The order costs nothing, and no payment of 0 can be made' },
   /** Stands for whatever a function refuses: its own status and code go into the document. */
   REFUSED_BY_FUNCTION: { status: 422, title: 'The shop refuses this order' },
   IDEMPOTENCY_KEY_REUSED: { status: 422, title: 'This Idempotency-Key belongs to another request' },
@@ -191,6 +192,7 @@ export function problemOf(refusal: Refusal): Problem {
     case 'UNKNOWN_SKU':
     case 'WRONG_CURRENCY':
     case 'INVALID_ORDER':
+    case 'TOTAL_TOO_SMALL':
       return new Problem(code, detail, fieldOf(refusal.field));
     case 'REFUSED_BY_FUNCTION':
       return new Problem(code, detail, {

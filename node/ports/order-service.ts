@@ -18,7 +18,12 @@ export interface PlaceOrder extends OrderRequest {
 /** Every refusal of the order service. `http/problems.ts` maps codes to status and title. */
 export type Refusal =
   | {
-      readonly code: 'UNKNOWN_SKU' | 'WRONG_CURRENCY' | 'INVALID_ORDER';
+      readonly code:
+        | 'UNKNOWN_SKU'
+        | 'WRONG_CURRENCY'
+        | 'INVALID_ORDER'
+        /** No payment of nothing can be made. */
+        | 'TOTAL_TOO_SMALL';
       readonly detail: string;
       readonly field: string;
     }

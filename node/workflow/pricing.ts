@@ -96,6 +96,10 @@ export async function askFunction(
       },
     };
   }
+  if (effect.total === 0) {
+    const detail = 'this order would cost nothing, and no payment of 0 can be made';
+    return { ok: false, refusal: { code: 'TOTAL_TOO_SMALL', detail, field: 'lines' } };
+  }
   return {
     ok: true,
     value: { decision, currency: effect.currency, total: effect.total, lines: effect.lines },
@@ -124,7 +128,7 @@ function mispriced(
     );
   if (!same) return 'its lines are not those asked for';
   const sum = priced.lines.reduce((total, line) => total + line.unitPrice * line.quantity, 0);
-  if (!Number.isSafeInteger(sum) || sum !== priced.total || sum <= 0)
+  if (!Number.isSafeInteger(sum) || sum !== priced.total || sum < 0)
     return `its total is ${priced.total}, its lines cost ${sum}`;
   return undefined;
 }

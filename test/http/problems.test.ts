@@ -14,6 +14,7 @@ const PLACING: Readonly<
   UNKNOWN_SKU: [{ code: 'UNKNOWN_SKU', detail, field: 'lines[0].sku' }, 422, { field: 'lines[0].sku' }],
   WRONG_CURRENCY: [{ code: 'WRONG_CURRENCY', detail, field: 'currency' }, 422, { field: 'currency' }],
   INVALID_ORDER: [{ code: 'INVALID_ORDER', detail, field: '' }, 422, {}],
+  TOTAL_TOO_SMALL: [{ code: 'TOTAL_TOO_SMALL', detail, field: 'lines' }, 422, { field: 'lines' }],
   REFUSED_BY_FUNCTION: [
     {
       code: 'REFUSED_BY_FUNCTION',

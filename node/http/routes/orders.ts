@@ -83,6 +83,7 @@ export function orderRoutes({ orders }: Pick<HttpDependencies, 'orders'>): Fasti
               'UNKNOWN_SKU',
               'WRONG_CURRENCY',
               'INVALID_ORDER',
+              'TOTAL_TOO_SMALL',
               'IDEMPOTENCY_KEY_REUSED',
               'REFUSED_BY_FUNCTION',
               'DEADLINE_EXCEEDED',
