@@ -27,7 +27,7 @@ export type AdjustmentAnswer =
     }
   | {
       readonly kind: 'refused';
-      /** ADJUSTMENT_REFUSED: by a rule of the system of record's own, which the words name. */
+      /** ADJUSTMENT_REFUSED: by a rule or bound of the system of record's own, which the words name; nothing was recorded. */
       readonly code: 'SKU_NOT_FOUND' | 'ON_HAND_SHORT' | 'IDEMPOTENCY_KEY_REUSED' | 'ADJUSTMENT_REFUSED';
       readonly detail: string;
     };

@@ -4,7 +4,7 @@ import { DeadlineExceeded, NO_DEADLINE, timeFor, whileAwaited, type Deadline } f
 import { ReconcilerError, type Reconcilers } from '../ports/reconcilers.ts';
 import type { AdjustmentAnswer, StockAdjustment, StockAdjustments } from '../ports/stock-adjustments.ts';
 import { SystemOfRecordUnavailable } from '../ports/system-of-record.ts';
-import type { Session, Transactions } from './transactions.ts';
+import { RefusedByDatabase, type Session, type Transactions } from './transactions.ts';
 
 /**
  * Changes of stock that no order made. The system of record decides and keeps them (R15); the ledger hears of them as
@@ -23,6 +23,8 @@ export interface AdjustmentsDependencies {
 }
 
 const LEDGER_TIMEOUT_MS = 5_000;
+/** What `inventory.on_hand` can hold, an `integer` of PostgreSQL. */
+const ON_HAND_MAX = 2_147_483_647;
 
 export function createAdjustments(dependencies: AdjustmentsDependencies): StockAdjustments {
   const { environment, sor, ledger, reconcilers } = dependencies;
@@ -68,7 +70,7 @@ interface Kept extends Omit<StockAdjustment, 'id'> {
 }
 
 /** R15. The row and the figure change together: a trigger of the table sees to it (migrations/0002). */
-export function adjustInventory(
+export async function adjustInventory(
   transactions: Transactions,
   adjustment: StockAdjustment,
   deadline: Deadline = NO_DEADLINE,
@@ -108,6 +110,11 @@ export function adjustInventory(
         detail: `${onHand} of ${sku} are on hand, not ${-delta}`,
       };
     }
+    if (onHand + delta > ON_HAND_MAX) {
+      return notRecorded(
+        `${onHand} of ${sku} are on hand; with ${delta} more there would be more than the ${ON_HAND_MAX} that the inventory can hold`,
+      );
+    }
     const inserted = await session.query(
       `INSERT INTO inventory_adjustments (id, sku, kind, delta, reason, made_by) VALUES ($1, $2, $3, $4, $5, $6)
        ON CONFLICT (id) DO NOTHING RETURNING id`,
@@ -117,7 +124,17 @@ export function adjustInventory(
     if (inserted.length === 0) return reused(id);
     return adjusted((await kept())?.at ?? 0, onHand + delta, false);
   };
-  return transactions.run('READ COMMITTED', work, deadline);
+  try {
+    return await transactions.run('READ COMMITTED', work, deadline);
+  } catch (error) {
+    // A rule that the shop gave its own tables. The transaction was rolled back.
+    if (error instanceof RefusedByDatabase) return notRecorded(error.message);
+    throw error;
+  }
+}
+
+function notRecorded(why: string): AdjustmentAnswer {
+  return { kind: 'refused', code: 'ADJUSTMENT_REFUSED', detail: `${why}; nothing was recorded` };
 }
 
 function reused(id: string): AdjustmentAnswer {

@@ -87,6 +87,32 @@ describe.each([...databases, overHttp])('adjustments in $name', ({ name, start }
     expect(await onHand(url)).toEqual({ A: 3, B: 0 });
   });
 
+  it('are refused for more than the figure can hold, which is said to be recorded nowhere', async () => {
+    const answer = await sor.adjust({ ...found, kind: 'restock', delta: 2_147_483_643 });
+    expect(answer).toMatchObject({
+      kind: 'refused',
+      code: 'ADJUSTMENT_REFUSED',
+      detail: expect.stringMatching(
+        /the 2147483647 that the inventory can hold; nothing was recorded$/,
+      ) as string,
+    });
+    expect(await onHand(url)).toEqual({ A: 5, B: 0 });
+    expect(await recorded()).toHaveLength(1);
+    const most = await sor.adjust({ ...found, kind: 'restock', delta: 2_147_483_642 });
+    expect(most).toMatchObject({ kind: 'adjusted', onHand: 2_147_483_647 });
+  });
+
+  itInSql('are refused by a rule of the shop’s own tables', async () => {
+    await sql(url, 'ALTER TABLE inventory ADD CONSTRAINT shelf CHECK (on_hand <= 8)');
+    const answer = await sor.adjust({ ...found, delta: 4 });
+    expect(answer).toMatchObject({
+      kind: 'refused',
+      code: 'ADJUSTMENT_REFUSED',
+      detail: expect.stringMatching(/shelf.*; nothing was recorded$/) as string,
+    });
+    expect(await onHand(url)).toEqual({ A: 5, B: 0 });
+  });
+
   it('count once however many ask at once', async () => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => sor.adjust(found)));
     expect(answers.filter((answer) => answer.kind === 'adjusted' && !answer.replayed)).toHaveLength(1);
