@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import pino from 'pino';
 import { runCommand } from './cli/commands.ts';
@@ -46,6 +47,16 @@ const root = resolve(import.meta.dirname, '..');
 
 const context: CommandContext = {
   environment: process.env,
+  userName() {
+    const { USER } = process.env;
+    if (USER !== undefined && USER !== '') return USER;
+    try {
+      return userInfo().username;
+    } catch {
+      // A user id that no list of users knows, as containers have them.
+      return undefined;
+    }
+  },
   root,
   version: (JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8')) as { version: string }).version,
   stop: stop.signal,

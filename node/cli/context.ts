@@ -4,6 +4,8 @@ import type { Log } from '../../store/environment.ts';
 /** What a command gets from the process. `run` answers with the exit code. */
 export interface CommandContext {
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Who runs the process. USER is not set in containers and cron's jobs, where the system may know it all the same. */
+  userName(): string | undefined;
   /** The directory of package.json, absolute. */
   readonly root: string;
   readonly version: string;

@@ -6,6 +6,8 @@ import type { Command, CommandContext } from './context.ts';
 /** Puts right what the system of record says is on hand, through any node's HTTP interface. */
 
 const requestTimeoutMs = 30_000;
+/** As many as a node takes in one adjustment. */
+const unitsMax = 1_000_000_000;
 
 export const stock: Command = {
   name: 'stock',
@@ -17,7 +19,7 @@ Changes what is on hand in the system of record, and has the change recorded the
   --by UNITS     how many more (5, +5) or fewer (--by=-2)
   --reason TEXT  why
   --restock      units came in; without it the figure is corrected
-  --who NAME     who answers for it (default: the user who types)
+  --who NAME     who answers for it (default: the user who runs this)
   --key KEY      names the change: the same key again changes nothing more (default: drawn at random, and printed)
   --url URL      the HTTP interface of a node (default ${nodeUrlDefault})
 
@@ -40,14 +42,16 @@ Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the 
     const [action = '', sku = ''] = positionals;
     if (action !== 'adjust') throw new UsageError(`freehold stock: ${action} is not adjust`);
     const by = required('stock', 'by', values.by);
-    if (!/^[+-]?\d{1,9}$/.test(by) || Number(by) === 0)
+    if (!/^[+-]?\d+$/.test(by) || Number(by) === 0)
       throw new UsageError(`freehold stock: --by must be a number of units such as 5 or -2, not ${by}`);
+    if (Math.abs(Number(by)) > unitsMax)
+      throw new UsageError(`freehold stock: --by may be ${unitsMax} units at most, up or down, not ${by}`);
     const key = values.key ?? randomUUID();
     const body = {
       kind: values.restock ? 'restock' : 'correction',
       delta: Number(by),
       reason: required('stock', 'reason', values.reason),
-      by: values.who ?? required('stock', 'who', context.environment['USER']),
+      by: values.who ?? whoRuns(context),
     };
     const url = `${nodeUrl('stock', values.url)}/stock/${encodeURIComponent(sku)}/adjustments`;
     const answer = await ask(url, key, body, context);
@@ -62,6 +66,13 @@ Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the 
     return exitCodes.ok;
   },
 };
+
+function whoRuns(context: CommandContext): string {
+  const name = context.userName();
+  if (name === undefined)
+    throw new UsageError('freehold stock: --who is required, as nothing here says who runs this');
+  return name;
+}
 
 interface Answer {
   readonly status: number;

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -74,6 +75,20 @@ describe('what is typed in a way that cannot be meant ends with code 2, a reason
     expect(run.error).toMatch(reason);
     expect(run.code).toBe(2);
   });
+});
+
+it('names whoever runs it where USER is not set, as in a container', async () => {
+  let asked = '';
+  const node = createHttpServer((request, response) => {
+    request.on('data', (chunk: Buffer) => (asked += chunk.toString()));
+    request.on('end', () => response.writeHead(201).end('{"onHand":1}'));
+  });
+  await new Promise<void>((resolve) => node.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(node.address() as AddressInfo).port}`;
+  const run = await freehold(['stock', 'adjust', 'TEA', '--by', '1', '--reason', 'x', '--url', url]);
+  node.close();
+  expect(run.code).toBe(0);
+  expect(JSON.parse(asked)).toMatchObject({ by: userInfo().username });
 });
 
 describe('help', () => {

@@ -26,11 +26,18 @@ async function node(status: number, body: object): Promise<{ url: string; asked:
   return { url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`, asked };
 }
 
-async function run(...args: readonly string[]): Promise<{ code: number; said: string }> {
+function run(...args: readonly string[]) {
+  return runAs('ada', ...args);
+}
+
+async function runAs(
+  user: string | undefined,
+  ...args: readonly string[]
+): Promise<{ code: number; said: string }> {
   const lines: string[] = [];
   const say = (line: string): void => void lines.push(line);
   const context = {
-    environment: { USER: 'ada' },
+    userName: () => user,
     stop: new AbortController().signal,
     print: say,
     printError: say,
@@ -103,6 +110,19 @@ describe('freehold stock adjust', () => {
     expect(code).toBe(1);
     expect(said).toContain('It is not known. (SYSTEM_OF_RECORD_UNAVAILABLE; the key was k)');
   });
+
+  it('asks for a name where nothing says who runs it', async () => {
+    const { code, said } = await runAs(undefined, 'adjust', 'TEA', '--by', '1', '--reason', 'x');
+    expect([code, said]).toEqual([2, expect.stringContaining('--who is required')]);
+  });
+
+  it.each(['99999999999999', '1000000001', '-1000000001'])(
+    'says how many units --by=%s may be',
+    async (by) => {
+      const { code, said } = await run('adjust', 'TEA', `--by=${by}`, '--reason', 'x');
+      expect([code, said]).toEqual([2, expect.stringContaining('1000000000 units at most')]);
+    },
+  );
 
   it.each([
     ['adjust', 'TEA', '--by', '0', '--reason', 'x'],
