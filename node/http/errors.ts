@@ -29,6 +29,13 @@ const FRAMEWORK_ERRORS: Readonly<Record<string, readonly [code: ProblemCode, det
   FST_ERR_MAX_PARAM_LENGTH: ['URI_TOO_LONG', 'A part of the path is longer than any name here.'],
 };
 
+/** Codes of this interface for statuses that the framework may give. */
+const CODE_OF_STATUS: Readonly<Record<number, ProblemCode>> = {
+  404: 'NOT_FOUND',
+  413: 'BODY_TOO_LARGE',
+  414: 'URI_TOO_LONG',
+};
+
 /** Node's codes for what is wrong with the bytes on a connection. */
 const CONNECTION_ERRORS: Readonly<Record<string, ProblemCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
@@ -41,7 +48,7 @@ const RETRY_AFTER_SECONDS = 1;
 /** Makes the one error handler. `refused` hears of every problem that is sent to a client which is still there. */
 export function problemSender(log: Log, refused: (code: ProblemCode) => void) {
   return (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
-    const problem = foreseen(error) ?? unforeseen(error, request, log);
+    const problem = foreseen(error, request.url) ?? unforeseen(error, request, log);
     if (!reply.raw.destroyed) refused(problem.row);
     return reply
       .code(problem.status)
@@ -73,7 +80,7 @@ export function pathOf(url: string): string {
   return query === -1 ? url : url.slice(0, query);
 }
 
-function foreseen(error: unknown): Problem | undefined {
+function foreseen(error: unknown, url: string): Problem | undefined {
   if (error instanceof Problem) return error;
   if (error instanceof DeadlineExceeded) {
     const { code, message } = error;
@@ -87,7 +94,32 @@ function foreseen(error: unknown): Problem | undefined {
   const { validation, validationContext, code } = error as FastifyError;
   if (validation !== undefined) return invalid(validation[0], validationContext);
   const row = Object.hasOwn(FRAMEWORK_ERRORS, code) ? FRAMEWORK_ERRORS[code] : undefined;
-  return row === undefined ? undefined : new Problem(...row);
+  return row === undefined ? refusedByFramework(error, pathOf(url)) : new Problem(...row);
+}
+
+/**
+ * What Fastify or a plugin refuses for the client's fault. A status alone says nothing: the payment provider's client
+ * puts one on its errors too. Fastify's have a code of its own, those of its plugins the marks of `http-errors`.
+ * Their words are left out, as they may name a file.
+ */
+function refusedByFramework(error: Error, path: string): Problem | undefined {
+  const {
+    code: own,
+    statusCode,
+    status,
+    expose,
+  } = error as Partial<FastifyError> & {
+    readonly status?: unknown;
+    readonly expose?: unknown;
+  };
+  if (statusCode === undefined || statusCode < 400 || statusCode > 499) return undefined;
+  const isFastifys = own?.startsWith('FST_') === true;
+  const isPlugins = status === statusCode && typeof expose === 'boolean';
+  if (!isFastifys && !isPlugins) return undefined;
+  const code = CODE_OF_STATUS[statusCode] ?? 'REQUEST_REFUSED';
+  return new Problem(code, `${path} is answered ${statusCode} ${STATUS_CODES[statusCode] ?? ''}.`, {
+    refusal: { code, status: statusCode },
+  });
 }
 
 function unforeseen(error: unknown, request: FastifyRequest, log: Log): Problem {

@@ -24,6 +24,11 @@ export function answerUnroutedRequests(app: FastifyInstance): void {
     done();
   });
 
+  // What a route finds nothing for, such as a file of the documentation.
+  app.setNotFoundHandler((request) => {
+    throw nothingAt(pathOf(request.url));
+  });
+
   app.addHook('onRequest', (request, _reply, done) => {
     if (!request.is404) {
       done();
@@ -33,12 +38,16 @@ export function answerUnroutedRequests(app: FastifyInstance): void {
     const known = matchers.find(({ form }) => form.test(path));
     done(
       known === undefined
-        ? new Problem('NOT_FOUND', `Nothing answers ${path}.`)
+        ? nothingAt(path)
         : new Problem('METHOD_NOT_ALLOWED', `${path} answers ${known.allow}.`, {
             headers: { allow: known.allow },
           }),
     );
   });
+}
+
+function nothingAt(path: string): Problem {
+  return new Problem('NOT_FOUND', `Nothing answers ${path}.`);
 }
 
 /** Route patterns here have whole-segment parameters (`:id`) and final wildcards (`*`), nothing else. */

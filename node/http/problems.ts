@@ -40,6 +40,7 @@ type InterfaceCode =
   | 'UNSUPPORTED_MEDIA_TYPE'
   | 'HEADERS_TOO_LARGE'
   | 'RATE_LIMITED'
+  | 'REQUEST_REFUSED'
   | 'ON_HAND_SHORT'
   | 'ADJUSTMENT_REFUSED'
   | 'NOT_SUPPORTED'
@@ -53,6 +54,8 @@ export const PROBLEMS: Readonly<Record<ProblemCode, Row>> = {
   MALFORMED_JSON: { status: 400, title: 'The body is not JSON' },
   MALFORMED_REQUEST: { status: 400, title: 'The request is not well-formed HTTP' },
   INVALID_IDEMPOTENCY_KEY: { status: 400, title: 'The Idempotency-Key is not valid' },
+  /** Stands for what the framework refuses and has no row of its own: the status is the framework's. */
+  REQUEST_REFUSED: { status: 400, title: 'The request cannot be answered as it was sent' },
   INVALID_SIGNATURE: { status: 400, title: 'The signature does not fit the body' },
   NOT_FOUND: { status: 404, title: 'There is nothing at this path' },
   ORDER_NOT_FOUND: { status: 404, title: 'No such order is known here' },

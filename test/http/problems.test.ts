@@ -1,8 +1,26 @@
+import { get, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import type { FastifyInstance } from 'fastify';
 import { describe, expect, it } from 'vitest';
 import type { Refusal } from '../../node/ports/order-service.ts';
 import { httpFixture, VALID } from './fixture.ts';
 
 const detail = 'what happened';
+
+/** Over a connection, and byte for byte: clients that build URLs take the dots out. */
+async function askRaw(app: FastifyInstance, path: string): Promise<readonly [status: number, code: string]> {
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  try {
+    const { port } = app.server.address() as AddressInfo;
+    const answer = await new Promise<IncomingMessage>((resolve, reject) =>
+      get({ host: '127.0.0.1', port, path, agent: false }, resolve).on('error', reject),
+    );
+    return [answer.statusCode ?? 0, ((await json(answer)) as { readonly code: string }).code];
+  } finally {
+    await app.close();
+  }
+}
 
 /** Complete by type: a new refusal code does not compile until its status is stated here. */
 const PLACING: Readonly<
@@ -83,6 +101,24 @@ describe('refusals of the order service', () => {
   it('answers 404 for the cancellation of an order it does not know', async () => {
     const response = await httpFixture().send({ method: 'POST', url: '/orders/ord_none/cancel' });
     expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([404, 'ORDER_NOT_FOUND']);
+  });
+});
+
+describe('what Fastify or a plugin refuses', () => {
+  it.each(['/docs/static/../../package.json', '/docs/static/%2e%2e/%2e%2e/package.json'])(
+    'is answered with its status, and is no error of this node: %s',
+    async (path) => {
+      const fixture = httpFixture();
+      const [status, code] = await askRaw(fixture.app, path);
+      expect([status, code]).toEqual([403, 'REQUEST_REFUSED']);
+      expect(fixture.environment.lines).toEqual([]);
+    },
+  );
+
+  it('is answered 404 where there is nothing', async () => {
+    const fixture = httpFixture();
+    expect(await askRaw(fixture.app, '/docs/static/nothing.js')).toEqual([404, 'NOT_FOUND']);
+    expect(fixture.environment.lines).toEqual([]);
   });
 });
 
