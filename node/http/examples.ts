@@ -52,7 +52,7 @@ const parkedOrder = {
 export const EXAMPLES: Readonly<Record<Exclude<SchemaName, 'Problem'>, object>> = {
   PlaceOrder: placeOrder,
   Order: order,
-  OrderPage: { orders: [order], next: 'MTc5NTAwMDAwMDAwMDpvcmRfNW0z' },
+  OrderPage: { orders: [order], next: `001795000000000!${order.id}` },
   OrderEvents: {
     events: [
       {

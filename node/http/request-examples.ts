@@ -18,9 +18,9 @@ const PARAMETERS: Readonly<Record<string, string | number>> = {
 };
 const MEMBER = 'n4';
 const AFTER: Readonly<Record<string, string>> = {
-  '/orders': 'MTc5NTAwMDAwMDAwMDpvcmRfNW0z',
+  '/orders': '001795000000000!ord_5m3xk2qj7w4tzc6ya2fhbnd3eo',
   '/stock': 'TEA-EARL-GREY',
-  '/reconcilers/parked': 'ord_5m3xk2qj7w4tzc6ya2fhbnd3eo',
+  '/reconcilers/parked': '9005404254740991!ord_5m3xk2qj7w4tzc6ya2fhbnd3eo',
 };
 
 interface Operation {

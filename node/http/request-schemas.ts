@@ -31,6 +31,19 @@ export const orderId = {
   pattern: '^[A-Za-z0-9_-]+$',
 } as const;
 
+/**
+ * `next` of a page of orders: when its last one was created, and its id. Another form is refused: as a place to go on
+ * from it could be any, and whoever follows `next` would begin anew for ever.
+ */
+export const orderCursor = {
+  type: 'string',
+  pattern: '^[0-9]{15}![A-Za-z0-9_-]{1,64}$',
+  description: '`next` of the page before.',
+} as const;
+
+/** The same of a page of parked outcomes. */
+export const parkedCursor = { ...orderCursor, pattern: '^[0-9]{16}![A-Za-z0-9_-]{1,64}$' } as const;
+
 export const ORDER_STATES = [
   'registered',
   'paid',

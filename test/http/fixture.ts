@@ -78,7 +78,9 @@ export class OrdersInMemory implements OrderService {
 
   async list(query: { readonly state?: OrderState; readonly after?: string; readonly limit: number }) {
     const orders = [...this.orders.values()].slice(0, query.limit);
-    return this.orders.size > query.limit ? { orders, next: orders.at(-1)?.id ?? '' } : { orders };
+    return this.orders.size > query.limit
+      ? { orders, next: `001795000000000!${orders.at(-1)?.id ?? ''}` }
+      : { orders };
   }
 
   async cancel(orderId: string): Promise<Answer<Order>> {
@@ -157,6 +159,8 @@ export function memberNamed(id: string): MemberRecord {
 }
 
 export const parkedOrder = { orderId: 'ord_9', code: 'UNKNOWN_SKU', reason: 'UNKNOWN_SKU: TEA', at: 1 };
+
+export const parkedNext = '9007199254740990!ord_9';
 
 export const driftReport: DriftReport = {
   startedAt: 1,
@@ -256,7 +260,8 @@ export function httpFixture(options: Partial<HttpOptions> = {}, clock: Clock = n
           },
         ],
         run: (name) => fixture.runReconciler(name),
-        parked: ({ after }) => (after === undefined ? { parked: [parkedOrder], next: 'x' } : { parked: [] }),
+        parked: ({ after }) =>
+          after === undefined ? { parked: [parkedOrder], next: parkedNext } : { parked: [] },
         retryParked: (orderId) => fixture.retryParked(orderId),
         discardParked: (orderId, decision) => fixture.discardParked(orderId, decision),
       },

@@ -1,4 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { orderIdOf } from '../../node/orders/identity.ts';
+import { ageKey } from '../../node/views/table-layout.ts';
 import { httpFixture, VALID } from './fixture.ts';
 
 describe('placing an order', () => {
@@ -117,11 +119,20 @@ describe('reading and cancelling orders', () => {
     'limit=1&limit=2',
     'state=open',
     'after=',
+    'after=zzz',
+    'after=001795000000000',
+    'after=1795000000000!ord_1',
+    'after=001795000000000!',
     'page=2',
   ])('refuses GET /orders?%s and names the parameter', async (query) => {
     const response = await httpFixture().send({ url: `/orders?${query}` });
     expect(response.statusCode).toBe(400);
     expect(response.json()).toMatchObject({ code: 'INVALID_REQUEST', field: query.split('=')[0] });
+  });
+
+  it('takes what the views give as `next`', async () => {
+    const after = encodeURIComponent(ageKey(1_795_000_000_000, orderIdOf('k')));
+    expect((await httpFixture().send({ url: `/orders?after=${after}` })).statusCode).toBe(200);
   });
 
   it('shows the audit trail', async () => {

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { ReconcilerError } from '../../node/ports/reconcilers.ts';
 import { NotSupportedBySystemOfRecord } from '../../node/ports/system-of-record.ts';
-import { driftReport, httpFixture, parkedOrder } from './fixture.ts';
+import { driftReport, httpFixture, parkedNext, parkedOrder } from './fixture.ts';
 
 describe('outcomes that the system of record refuses', () => {
   it('are listed page by page', async () => {
     const { app } = httpFixture();
     const first = await app.inject('/reconcilers/parked?limit=1');
-    expect(first.json()).toEqual({ parked: [parkedOrder], next: 'x' });
-    expect((await app.inject('/reconcilers/parked?after=x')).json()).toEqual({ parked: [] });
+    expect(first.json()).toEqual({ parked: [parkedOrder], next: parkedNext });
+    expect((await app.inject(`/reconcilers/parked?after=${parkedNext}`)).json()).toEqual({ parked: [] });
+    const damaged = await app.inject(`/reconcilers/parked?after=${parkedNext.slice(1)}`);
+    expect(damaged.json()).toMatchObject({ status: 400, code: 'INVALID_REQUEST', field: 'after' });
     expect((await app.inject('/reconcilers/parked?limit=0')).statusCode).toBe(400);
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parkedCursor } from '../../node/http/request-schemas.ts';
 import type { Effect } from '../../node/orders/effects.ts';
 import type { TimerFunction } from '../../node/ports/functions.ts';
 import { SystemOfRecordUnavailable } from '../../node/ports/system-of-record.ts';
@@ -370,6 +371,8 @@ describe('delivery', () => {
       const page = reconcilers.parked({ limit: 2, ...(after === undefined ? {} : { after }) });
       seen.push(...page.parked.map(({ orderId }) => orderId));
       after = page.next;
+      // The HTTP interface lets no other form in.
+      if (after !== undefined) expect(after).toMatch(new RegExp(parkedCursor.pattern));
     } while (after !== undefined);
     expect(seen).toEqual(['e', 'd', 'b', 'c', 'a']);
   });

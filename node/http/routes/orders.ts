@@ -7,7 +7,7 @@ import { answers, problems } from '../documentation.ts';
 import { waitSecondsOf } from '../prefer.ts';
 import { problemOf } from '../problems.ts';
 import { readNumbersInQuery } from '../query.ts';
-import { ORDER_STATES, orderId } from '../request-schemas.ts';
+import { ORDER_STATES, orderCursor, orderId } from '../request-schemas.ts';
 
 /** Place, read, list and cancel orders. */
 
@@ -39,7 +39,7 @@ const listQuery = {
   additionalProperties: false,
   properties: {
     state: { type: 'string', enum: ORDER_STATES },
-    after: { type: 'string', minLength: 1, maxLength: 512, description: '`next` of the page before.' },
+    after: orderCursor,
     limit: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
   },
 } as const;

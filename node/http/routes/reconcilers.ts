@@ -6,7 +6,7 @@ import type { HttpDependencies } from '../dependencies.ts';
 import { answers, problems } from '../documentation.ts';
 import { Problem, retryAfter } from '../problems.ts';
 import { readNumbersInQuery } from '../query.ts';
-import { orderId } from '../request-schemas.ts';
+import { orderId, parkedCursor } from '../request-schemas.ts';
 
 /** Look at the reconcilers and run them by hand; decide about what is parked; compare the books. */
 
@@ -26,7 +26,7 @@ const parkedQuery = {
   type: 'object',
   additionalProperties: false,
   properties: {
-    after: { type: 'string', minLength: 1, maxLength: 128, description: '`next` of the page before.' },
+    after: parkedCursor,
     limit: { type: 'integer', minimum: 1, maximum: 1_000, default: 100 },
   },
 } as const;
