@@ -4,7 +4,7 @@ import { userInfo } from 'node:os';
 import { resolve } from 'node:path';
 import pino from 'pino';
 import { runCommand } from './cli/commands.ts';
-import type { CommandContext } from './cli/context.ts';
+import { exitCodes, type CommandContext } from './cli/context.ts';
 
 /**
  * The process: argv, environment, signals, log and exit code. Nothing else in the program touches them.
@@ -72,7 +72,7 @@ const context: CommandContext = {
     for (const event of ['uncaughtException', 'unhandledRejection'] as const)
       process.on(event, (error: unknown) => {
         log.fatal({ err: error }, `${event}: a bug; stopping rather than going on in an unknown state`);
-        process.exit(70);
+        process.exit(exitCodes.failed);
       });
     return log;
   },

@@ -1,9 +1,10 @@
 import { ConfigError } from '../config.ts';
 import { suggest } from '../config/suggest.ts';
 import { checkConfig } from './check-config.ts';
-import { exitCodes, CommandError, UsageError } from './context.ts';
+import { exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
 import { dev } from './dev.ts';
+import { exitCodeOf, textOf } from './failures.ts';
 import { identity } from './identity.ts';
 import { members } from './members.ts';
 import { node } from './node.ts';
@@ -25,7 +26,10 @@ const commands: readonly Command[] = [
   sandbox,
 ];
 
-/** Runs what `args` ask for and gives the exit code: 0 done, 1 failed, 2 asked for in a way that cannot be meant. */
+/**
+ * Runs what `args` ask for and gives the exit code: 0 done, 1 failed, 2 asked for in a way that cannot be meant, 70 not
+ * done rather than break a promise.
+ */
 export async function runCommand(args: readonly string[], context: CommandContext): Promise<number> {
   const [name, ...rest] = args;
   if (name === undefined) {
@@ -60,29 +64,12 @@ export async function runCommand(args: readonly string[], context: CommandContex
   try {
     return await command.run(rest, context);
   } catch (error) {
-    if (error instanceof UsageError) {
-      context.printError(`${error.message}\nTry: freehold ${command.name} --help`);
-      return exitCodes.usage;
-    }
-    if (error instanceof ConfigError) {
-      context.printError(error.message);
-      return exitCodes.usage;
-    }
-    if (error instanceof CommandError || isExpected(error)) {
-      context.printError(`freehold ${command.name}: ${error.message}`);
-      return exitCodes.failed;
-    }
-    context.printError(
-      `freehold ${command.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    );
-    return exitCodes.failed;
+    const text = textOf(error);
+    if (error instanceof UsageError) context.printError(`${text}\nTry: freehold ${command.name} --help`);
+    else if (error instanceof ConfigError) context.printError(text);
+    else context.printError(`freehold ${command.name}: ${text}`);
+    return exitCodeOf(error);
   }
-}
-
-/** Expected failures carry a code and say what to do: a stack would only hide it. */
-function isExpected(error: unknown): error is Error {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return false;
-  return error.code !== 'START_FAILED' || isExpected(error.cause);
 }
 
 function overview(): string {

@@ -37,7 +37,8 @@ export interface Command {
   run(args: readonly string[], context: CommandContext): Promise<number>;
 }
 
-export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
+/** `unsafe`: stopped, or did not start, rather than break a promise; somebody has to act before it is started again. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, unsafe: 70 } as const;
 
 /** The command was not typed, or the environment not set, as it should be. Exit code 2. */
 export class UsageError extends Error {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -131,6 +131,38 @@ payments: { apiKey: sk_test_1, webhookSecret: whsec_1 }
   const good = await freehold(['check-config', file]);
   expect(good).toMatchObject({ code: 0, error: '' });
   expect(good.out).toContain('n1 in zone main, 1 members, 1 of them voters');
+});
+
+it('a node that cannot trust its data directory ends with code 70, and its last log line says why', async () => {
+  const file = join(directory, 'freehold.yaml');
+  writeFileSync(
+    file,
+    `node: n1
+data: ./data
+members: [{ id: n1, peerId: 12D3KooWGBfKT3XSVmWTRnkpLyBKM4dqBKgFC9E5JwT6zUKnLpQa, address: "127.0.0.1:9080" }]
+systemOfRecord: { url: "postgres://db/shop" }
+payments: { apiKey: sk_test_1, webhookSecret: whsec_1 }
+`,
+  );
+  mkdirSync(join(directory, 'data'));
+  writeFileSync(join(directory, 'data', 'identity.key'), 'nonsense');
+  const run = await freehold(['node', '--config', file]);
+  expect(run.code).toBe(70);
+  expect(run.error).toMatch(/^freehold node: IDENTITY_UNREADABLE: .* restore it from a backup.*\n$/);
+  expect(JSON.parse(run.out.trimEnd().split('\n').at(-1) ?? '')).toMatchObject({
+    level: 50,
+    msg: expect.stringMatching(/^not starting, .*IDENTITY_UNREADABLE/) as string,
+  });
+});
+
+it('a key that cannot be read here is not called damaged', async () => {
+  const file = join(directory, 'a-file');
+  writeFileSync(file, '');
+  const run = await freehold(['identity', '--data', file]);
+  expect(run.error).toMatch(
+    /IDENTITY_UNREADABLE: cannot use .*a-file\/identity\.key \(ENOTDIR\); the data directory has to be/,
+  );
+  expect(run.error).not.toMatch(/remove|backup/);
 });
 
 it('dev refuses to start on ports that are taken, names them and the variable that moves them', async () => {

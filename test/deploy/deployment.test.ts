@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { exitCodes } from '../../node/cli/context.ts';
 import { loadConfig } from '../../node/config.ts';
 
 /** What can be checked of a deployment without a container engine: that its files fit each other and the program. */
@@ -213,8 +214,8 @@ describe('freehold.service', () => {
     expect(settings.has('MemoryDenyWriteExecute')).toBe(false);
   });
 
-  it('gives a node time to drain, and does not restart a wrong configuration', () => {
+  it('gives a node time to drain, and does not restart what no restart puts right', () => {
     expect(Number(settings.get('TimeoutStopSec'))).toBeGreaterThanOrEqual(20);
-    expect(settings.get('RestartPreventExitStatus')).toBe('2');
+    expect(settings.get('RestartPreventExitStatus')).toBe(`${exitCodes.usage} ${exitCodes.unsafe}`);
   });
 });
