@@ -3,6 +3,7 @@ import { parseDuration } from '../config/units.ts';
 import { nodeUrl, nodeUrlDefault, parseArguments, required } from './arguments.ts';
 import { CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
+import { askNode, NoAnswer, type NodeAnswer } from './node-client.ts';
 
 /**
  * Changes who takes part in a running cluster, through any node's HTTP interface. Every step may be repeated: what
@@ -13,6 +14,8 @@ const waitDefault = '10m';
 const pollMs = 1_000;
 /** A change is answered when it is decided, which the nodes bound themselves. */
 const requestTimeoutMs = 60_000;
+/** A node is given this long to say anything at all, however short the wait. */
+const requestTimeoutMsMin = 1_000;
 
 /** Refusals that pass, as a newcomer catches up or an election ends. */
 const passing: ReadonlySet<string> = new Set([
@@ -47,7 +50,7 @@ Asks any one node, which has the change decided by the cluster. One change at a 
   --peer-id ID         what \`freehold identity --data DIR\` prints on the new machine
   --address HOST:PORT  where the others reach its peer port
   --zone ZONE          its zone (default main)
-  --wait DURATION      how long to wait for what passes by itself (default ${waitDefault})
+  --wait DURATION      how long to wait, in all, for what passes by itself (default ${waitDefault})
 
 Exit codes: 0 done; 1 refused, or not done in time (the message says why, and what is so now); 2 asked for wrongly.`,
 
@@ -69,7 +72,7 @@ Exit codes: 0 done; 1 refused, or not done in time (the message says why, and wh
     const waitMs = parseDuration(values.wait);
     if (waitMs === undefined)
       throw new UsageError(`freehold members: --wait must be a duration such as 10m, not ${values.wait}`);
-    const cluster = new Cluster(nodeUrl('members', values.url), context);
+    const cluster = new Cluster(nodeUrl('members', values.url), waitMs, context);
     const named = (): string => {
       if (node === undefined) throw new UsageError(`freehold members ${action}: NODE is missing`);
       return node;
@@ -87,26 +90,26 @@ Exit codes: 0 done; 1 refused, or not done in time (the message says why, and wh
         return exitCodes.ok;
       case 'add': {
         const member = newcomer(named());
-        await cluster.change(`${member.id} is let in`, 'POST', '', { body: member, waitMs });
+        await cluster.change(`${member.id} is let in`, 'POST', '', { body: member });
         break;
       }
       case 'promote':
-        await cluster.change(`${named()} votes`, 'POST', `/${named()}/promote`, { waitMs });
+        await cluster.change(`${named()} votes`, 'POST', `/${named()}/promote`);
         break;
       case 'remove':
-        await cluster.remove(named(), waitMs);
+        await cluster.remove(named());
         break;
       case 'move': {
         const body = { address: required('members', 'address', values.address) };
-        await cluster.change(`${named()} is reached there`, 'PUT', `/${named()}/address`, { body, waitMs });
+        await cluster.change(`${named()} is reached there`, 'PUT', `/${named()}/address`, { body });
         break;
       }
       case 'replace': {
         const dead = named();
         const member = newcomer(required('members', 'with', values.with));
-        await cluster.change(`${member.id} is let in`, 'POST', '', { body: member, waitMs });
-        await cluster.remove(dead, waitMs);
-        await cluster.change(`${member.id} votes`, 'POST', `/${member.id}/promote`, { waitMs });
+        await cluster.change(`${member.id} is let in`, 'POST', '', { body: member });
+        await cluster.remove(dead);
+        await cluster.change(`${member.id} votes`, 'POST', `/${member.id}/promote`);
         break;
       }
       default:
@@ -119,56 +122,68 @@ Exit codes: 0 done; 1 refused, or not done in time (the message says why, and wh
   },
 };
 
-interface Answer {
-  readonly status: number;
-  readonly body: Readonly<Record<string, unknown>>;
-}
-
 class Cluster {
   readonly #baseUrl: string;
+  readonly #endsAt: number;
   readonly #context: CommandContext;
 
-  constructor(baseUrl: string, context: CommandContext) {
+  /** Waits for `waitMs` in all, whatever it is asked. */
+  constructor(baseUrl: string, waitMs: number, context: CommandContext) {
     this.#baseUrl = baseUrl;
+    this.#endsAt = performance.now() + waitMs;
     this.#context = context;
   }
 
-  /** Asks until it is done, refused for good, or `waitMs` is over; says what it waits for when that changes. */
+  /** Asks until it is done, refused for good, or the wait is over; says what it waits for when that changes. */
   async change(
     done: string,
     method: string,
     path: string,
-    { body, waitMs, unless }: { readonly body?: object; readonly waitMs: number; readonly unless?: string },
+    { body, unless }: { readonly body?: object; readonly unless?: string } = {},
   ): Promise<void> {
     const begun = performance.now();
     let told = '';
     for (;;) {
-      const { status, body: answer } = await this.#ask(method, `/cluster/members${path}`, body);
+      const { status, body: answer } = await this.#decided(method, path, body, told);
       if (status === 200 || answer['code'] === unless) break;
-      const { detail, code } = answer as { readonly detail?: string; readonly code?: string };
-      const reason = detail === undefined ? `status ${String(status)}` : `${detail} (${code ?? ''})`;
-      if (!passing.has(code ?? '')) throw new CommandError(reason);
-      const passedMs = performance.now() - begun;
-      if (passedMs >= waitMs) throw new CommandError(`not done in time: ${reason}`);
-      if (reason !== told) this.#context.print(`  ${seconds(passedMs)}  waiting: ${reason}`);
-      told = reason;
-      await delay(Math.min(pollMs, waitMs - passedMs), undefined, { signal: this.#context.stop });
+      const reason = `${String(answer['detail'])} (${String(answer['code'])})`;
+      if (!passing.has(String(answer['code']))) throw new CommandError(reason);
+      if (this.#leftMs() > 0) {
+        if (reason !== told) {
+          this.#context.print(`  ${seconds(performance.now() - begun)}  waiting: ${reason}`);
+        }
+        told = reason;
+        await delay(Math.min(pollMs, this.#leftMs()), undefined, { signal: this.#context.stop });
+      }
+      if (this.#leftMs() <= 0) throw new CommandError(`not done in time: ${reason}`);
     }
     this.#context.print(`  ${seconds(performance.now() - begun)}  ${done}`);
   }
 
+  /** A node may take longer to have a change decided than somebody wants to wait. */
+  async #decided(method: string, path: string, body: object | undefined, told: string): Promise<NodeAnswer> {
+    try {
+      return await this.#ask(method, `/cluster/members${path}`, 'members', body);
+    } catch (error) {
+      if (!(error instanceof NoAnswer)) throw error;
+      throw new CommandError(
+        `not done in time: ${told === '' ? error.message : told}; the change may take effect yet: \`freehold members list\` shows it`,
+      );
+    }
+  }
+
   /** Who is not there any more was removed: perhaps by the attempt before, whose answer got lost. */
-  async remove(id: string, waitMs: number): Promise<void> {
-    const { body } = await this.#ask('GET', '/cluster/members');
+  async remove(id: string): Promise<void> {
+    const { body } = await this.#ask('GET', '/cluster/members', 'members');
     const list = (body['members'] ?? []) as readonly { readonly id: string }[];
     if (!list.some((member) => member.id === id)) throw new CommandError(`${id} is not a member`);
-    await this.change(`${id} is out`, 'DELETE', `/${id}`, { waitMs, unless: 'UNKNOWN_MEMBER' });
+    await this.change(`${id} is out`, 'DELETE', `/${id}`, { unless: 'UNKNOWN_MEMBER' });
   }
 
   async print(): Promise<void> {
     const [{ body: list }, { body: cluster }] = await Promise.all([
-      this.#ask('GET', '/cluster/members'),
-      this.#ask('GET', '/cluster'),
+      this.#ask('GET', '/cluster/members', 'members'),
+      this.#ask('GET', '/cluster', 'self'),
     ]);
     const seen = new Map(
       ((cluster['members'] ?? []) as readonly ClusterMember[]).map((member) => [member.id, member]),
@@ -194,23 +209,17 @@ class Cluster {
       );
   }
 
-  async #ask(method: string, path: string, body?: object): Promise<Answer> {
-    let response: Response;
-    try {
-      response = await fetch(this.#baseUrl + path, {
-        method,
-        signal: AbortSignal.any([this.#context.stop, AbortSignal.timeout(requestTimeoutMs)]),
-        ...(body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-      });
-      return { status: response.status, body: (await response.json()) as Answer['body'] };
-    } catch (error) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-      throw new CommandError(
-        `${this.#baseUrl} does not answer as a node does (${cause instanceof Error ? cause.message : String(cause)})`,
-      );
-    }
+  #leftMs(): number {
+    return this.#endsAt - performance.now();
+  }
+
+  #ask(method: string, path: string, holds: string, body?: object): Promise<NodeAnswer> {
+    const timeoutMs = Math.min(requestTimeoutMs, Math.max(requestTimeoutMsMin, this.#leftMs()));
+    return askNode(
+      this.#baseUrl,
+      { method, path, body, holds, timeoutMs: Math.ceil(timeoutMs) },
+      this.#context,
+    );
   }
 }
 

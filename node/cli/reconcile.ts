@@ -3,6 +3,7 @@ import { parseDuration } from '../config/units.ts';
 import { nodeUrl, nodeUrlDefault, parseArguments, required } from './arguments.ts';
 import { CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
+import { askNode } from './node-client.ts';
 
 /** Compares the books of a running cluster, and decides about outcomes that its system of record refuses. */
 
@@ -77,7 +78,9 @@ book could not be read). Of the others: 0 done; 1 refused; 2 asked for wrongly.`
         return tell({ parked }, () => printParked(parked, context));
       }
       case 'retry': {
-        const answer = (await nodes.ask('POST', `/reconcilers/parked/${named()}/retry`)) as Retried;
+        const answer = (await nodes.ask('POST', `/reconcilers/parked/${named()}/retry`, {
+          holds: 'delivered',
+        })) as Retried;
         const code = tell(answer, () =>
           context.print(
             answer.delivered ? `${answer.orderId} is delivered` : `refused again: ${String(answer.reason)}`,
@@ -90,7 +93,7 @@ book could not be read). Of the others: 0 done; 1 refused; 2 asked for wrongly.`
           reason: required('reconcile', 'reason', values.reason),
           by: required('reconcile', 'by', values.by),
         };
-        const answer = await nodes.ask('POST', `/reconcilers/parked/${named()}/discard`, decision);
+        const answer = await nodes.ask('POST', `/reconcilers/parked/${named()}/discard`, { body: decision });
         return tell(answer, () => context.print(`${String(order)} is not delivered any more`));
       }
       default:
@@ -140,7 +143,7 @@ async function report(
   }, progressEveryMs);
   let answer: Report;
   try {
-    answer = (await nodes.ask('GET', `/reconcilers/report${query}`)) as Report;
+    answer = (await nodes.ask('GET', `/reconcilers/report${query}`, { holds: 'differences' })) as Report;
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     context.printError(`freehold reconcile: not compared: ${error.message}`);
@@ -173,7 +176,7 @@ async function listParked(nodes: Nodes): Promise<readonly Parked[]> {
   let after = '';
   for (;;) {
     const path = `/reconcilers/parked?limit=${pageSize}${after}`;
-    const page = (await nodes.ask('GET', path)) as {
+    const page = (await nodes.ask('GET', path, { holds: 'parked' })) as {
       readonly parked: readonly Parked[];
       readonly next?: string;
     };
@@ -200,14 +203,19 @@ class Nodes {
   }
 
   /** Rejects with CommandError, which says what the last one said. */
-  async ask(method: string, path: string, body?: object): Promise<object> {
+  async ask(
+    method: string,
+    path: string,
+    more: { readonly body?: object; readonly holds?: string } = {},
+  ): Promise<object> {
     let refused = new CommandError('no node was named');
     for (const url of this.#urls) {
       try {
-        const { status, answer } = await this.#askOne(url, method, path, body);
+        const asked = { method, path, ...more, timeoutMs: requestTimeoutMs };
+        const { status, body: answer } = await askNode(url, asked, this.#context);
         if (status === 200) return answer;
-        const { detail = `status ${status}`, code = '' } = answer as { detail?: string; code?: string };
-        refused = new CommandError(`${detail} (${code})`);
+        const { detail, code } = answer;
+        refused = new CommandError(`${String(detail)} (${String(code)})`);
         if (code !== 'NOT_LEADER') break;
       } catch (error) {
         if (!(error instanceof CommandError)) throw error;
@@ -215,28 +223,6 @@ class Nodes {
       }
     }
     throw refused;
-  }
-
-  async #askOne(
-    url: string,
-    method: string,
-    path: string,
-    body: object | undefined,
-  ): Promise<{ readonly status: number; readonly answer: object }> {
-    try {
-      const response = await fetch(url + path, {
-        method,
-        signal: AbortSignal.any([this.#context.stop, AbortSignal.timeout(requestTimeoutMs)]),
-        ...(body === undefined
-          ? {}
-          : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
-      });
-      return { status: response.status, answer: (await response.json()) as object };
-    } catch (error) {
-      const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new CommandError(`${url} does not answer as a node does (${why})`);
-    }
   }
 }
 

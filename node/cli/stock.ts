@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { nodeUrl, nodeUrlDefault, parseArguments, required } from './arguments.ts';
 import { CommandError, exitCodes, UsageError } from './context.ts';
 import type { Command, CommandContext } from './context.ts';
+import { askNode, type NodeAnswer } from './node-client.ts';
 
 /** Puts right what the system of record says is on hand, through any node's HTTP interface. */
 
@@ -53,13 +54,12 @@ Exit codes: 0 done; 1 refused, or not known to be done (then repeat it with the 
       reason: required('stock', 'reason', values.reason),
       by: values.who ?? whoRuns(context),
     };
-    const url = `${nodeUrl('stock', values.url)}/stock/${encodeURIComponent(sku)}/adjustments`;
-    const answer = await ask(url, key, body, context);
-    const { status, onHand, detail, code } = answer;
+    const path = `/stock/${encodeURIComponent(sku)}/adjustments`;
+    const answer = await ask(nodeUrl('stock', values.url), path, key, body, context);
+    const { onHand, detail, code } = answer.body;
+    const { status } = answer;
     if (status !== 200 && status !== 201) {
-      throw new CommandError(
-        `${detail ?? `status ${String(status)}`} (${code ?? 'no code'}; the key was ${key})`,
-      );
+      throw new CommandError(`${String(detail)} (${String(code)}; the key was ${key})`);
     }
     const what = status === 200 ? 'was adjusted before' : `is adjusted by ${by}`;
     context.print(`${sku} ${what}: ${String(onHand)} on hand (key ${key})`);
@@ -74,33 +74,22 @@ function whoRuns(context: CommandContext): string {
   return name;
 }
 
-interface Answer {
-  readonly status: number;
-  readonly onHand?: number;
-  readonly detail?: string;
-  readonly code?: string;
-}
-
-async function ask(url: string, key: string, body: object, context: CommandContext): Promise<Answer> {
+async function ask(
+  url: string,
+  path: string,
+  key: string,
+  body: object,
+  context: CommandContext,
+): Promise<NodeAnswer> {
   try {
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', 'idempotency-key': key },
-      body: JSON.stringify(body),
-      signal: AbortSignal.any([context.stop, AbortSignal.timeout(requestTimeoutMs)]),
-    });
-    const { onHand, detail, code } = (await response.json()) as Omit<Answer, 'status'>;
-    return {
-      status: response.status,
-      ...(onHand === undefined ? {} : { onHand }),
-      ...(detail === undefined ? {} : { detail }),
-      ...(code === undefined ? {} : { code }),
-    };
-  } catch (error) {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CommandError(
-      `${url} does not answer as a node does (${why}); if it was asked, the key was ${key}`,
+    const headers = { 'idempotency-key': key };
+    return await askNode(
+      url,
+      { method: 'POST', path, headers, body, timeoutMs: requestTimeoutMs, holds: 'onHand' },
+      context,
     );
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw new CommandError(`${error.message}; if it was asked, the key was ${key}`);
   }
 }

@@ -8,7 +8,10 @@ import type { CommandContext } from '../../node/cli/context.ts';
 
 const servers: Server[] = [];
 afterEach(async () => {
-  for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
 });
 
 interface Scripted {
@@ -26,14 +29,18 @@ const list = {
 const cluster = { self: 'n1', leader: 'n2', term: 7, members: [{ id: 'n1', reachable: true, lag: 0 }] };
 
 /** Answers each change with what comes next in its script; reads always succeed. */
-async function node(script: readonly Scripted[] = []): Promise<{ url: string; asked: string[] }> {
+async function node(
+  script: readonly (Scripted | 'nothing')[] = [],
+): Promise<{ url: string; asked: string[] }> {
   const asked: string[] = [];
   const left = [...script];
   const server = createServer((request, response) => {
     const change = request.method !== 'GET';
     if (change) asked.push(`${request.method ?? ''} ${request.url ?? ''}`);
     const read = { status: 200, body: request.url === '/cluster' ? cluster : list };
-    const { status, body } = change ? (left.shift() ?? { status: 200, body: list }) : read;
+    const next = change ? (left.shift() ?? { status: 200, body: list }) : read;
+    if (next === 'nothing') return;
+    const { status, body } = next;
     request.resume().on('end', () => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     });
@@ -83,6 +90,17 @@ describe('freehold members', () => {
       code: 1,
       said: 'freehold members: n9 is not a member',
     });
+  });
+
+  it('keeps the wait when a node takes longer to answer, and says that the change may take effect yet', async () => {
+    const { url } = await node(['nothing']);
+    const begun = performance.now();
+    const { code, said } = await run('remove', 'n2', '--wait', '1s', '--url', url);
+    expect(performance.now() - begun).toBeLessThan(3_000);
+    expect(code).toBe(1);
+    expect(said).toMatch(
+      /not done in time: .* has not answered within 1\.0 s; the change may take effect yet/,
+    );
   });
 
   it('takes a removal whose answer got lost for done', async () => {

@@ -91,6 +91,22 @@ describe('freehold reconcile report', () => {
     expect((await run('report', '--url', 'http://127.0.0.1:9')).code).toBe(2);
   });
 
+  it.each([
+    ['a page', 404, 'text/html', '<html>Not Found</html>'],
+    ['JSON of its own', 404, 'application/json', '{"error":"no such route"}'],
+    ['something else', 200, 'application/json', '{"hello":"world"}'],
+  ])('says so when it is no node that answers, but %s', async (_what, status, media, text) => {
+    const server = createServer((_request, response) =>
+      response.writeHead(status, { 'content-type': media }).end(text),
+    );
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, complained } = await run('report', '--url', url);
+    expect(code).toBe(2);
+    expect(complained).toMatch(`not compared: ${url} does not answer as a node does`);
+  });
+
   it('asks the node that leads, among those that it was told of', async () => {
     const follower = await node(() => notLeader);
     const leader = await node(() => ({ body: clean }));
