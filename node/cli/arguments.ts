@@ -42,10 +42,14 @@ export function required(command: string, option: string, value: string | undefi
   return value;
 }
 
-export function portNumber(source: string, value: string): number {
+export function portNumber(
+  source: string,
+  value: string,
+  { min = 0, max = 65_535 }: { readonly min?: number; readonly max?: number } = {},
+): number {
   const port = Number(value);
-  if (!/^\d{1,5}$/.test(value) || port > 65_535)
-    throw new UsageError(`${source} must be a port number from 0 to 65535, not ${value}`);
+  if (!/^\d{1,5}$/.test(value) || port < min || port > max)
+    throw new UsageError(`${source} must be a port number from ${min} to ${max}, not ${value}`);
   return port;
 }
 

@@ -66,8 +66,9 @@ describe('what is typed in a way that cannot be meant ends with code 2, a reason
   });
 
   it.each([
-    [{ FREEHOLD_PORT: '80a' }, /FREEHOLD_PORT must be a port number/],
-    [{ FREEHOLD_PORT: '65000' }, /FREEHOLD_PORT must be from 1 to 64000/],
+    [{ FREEHOLD_PORT: '80a' }, /FREEHOLD_PORT must be a port number from 1 to 64000, not 80a/],
+    [{ FREEHOLD_PORT: '65000' }, /FREEHOLD_PORT must be a port number from 1 to 64000, not 65000/],
+    [{ FREEHOLD_PORT: '0' }, /FREEHOLD_PORT must be a port number from 1 to 64000, not 0/],
     [{ FREEHOLD_CAPTURE: 'later' }, /FREEHOLD_CAPTURE must be after-reserve or immediate, not later/],
     [{ FREEHOLD_CATALOG: '/nowhere.csv' }, /FREEHOLD_CATALOG: ENOENT.*\/nowhere\.csv/],
   ])('freehold dev with %j', async (environment, reason) => {

@@ -57,9 +57,7 @@ export function readSettings(
   });
   for (const name of Object.keys(environment)) if (name.startsWith('FREEHOLD_')) noteUnknown(name, note);
 
-  const port = portNumber('FREEHOLD_PORT', environment.FREEHOLD_PORT ?? '8081');
-  if (port < 1 || port > 64_000)
-    throw new UsageError(`FREEHOLD_PORT must be from 1 to 64000, not ${String(port)}`);
+  const port = portNumber('FREEHOLD_PORT', environment.FREEHOLD_PORT ?? '8081', { min: 1, max: 64_000 });
 
   const capture = environment.FREEHOLD_CAPTURE ?? 'after-reserve';
   if (capture !== 'after-reserve' && capture !== 'immediate')
