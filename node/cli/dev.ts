@@ -17,6 +17,8 @@ import { deathNotice, progressLine, welcome } from './dev/words.ts';
 
 const readyTimeoutMs = 60_000;
 
+const variableWidth = Math.max(...Object.keys(variables).map((name) => name.length)) + 2;
+
 export const dev: Command = {
   name: 'dev',
   summary: 'run a whole cluster on this machine, and break it',
@@ -55,7 +57,7 @@ process of its own, until Ctrl-C. With one: tells the running cluster to do it, 
 
 Environment:
 ${Object.entries(variables)
-  .map(([name, meaning]) => `  ${name.padEnd(18)}${meaning}`)
+  .map(([name, meaning]) => `  ${name.padEnd(variableWidth)}${meaning}`)
   .join('\n')}`,
 
   async run(args, context) {

@@ -109,6 +109,13 @@ describe('help', () => {
     },
   );
 
+  it('freehold dev --help keeps the variables and their meanings apart', async () => {
+    const { out } = await freehold(['dev', '--help']);
+    const named = out.split('\n').filter((line) => line.startsWith('  FREEHOLD_'));
+    expect(named.length).toBeGreaterThan(5);
+    for (const line of named) expect(line).toMatch(/^ {2}FREEHOLD_[A-Z_]+ {2,}\S/);
+  });
+
   it('freehold --version is that of the package', async () => {
     expect((await freehold(['--version'])).out).toMatch(/^freehold \d+\.\d+\.\d+\n$/);
   });
