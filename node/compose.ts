@@ -25,7 +25,9 @@ import { createHttpSystemOfRecord } from './reconcilers/http-system-of-record.ts
 import type { HttpSystemOfRecord } from './reconcilers/http-system-of-record.ts';
 import { createPostgres } from './reconcilers/postgres.ts';
 import type { PostgresSystemOfRecord } from './reconcilers/postgres.ts';
+import { mayHaveForgotten } from './retention/reach.ts';
 import { FreeSpace, freeBytesOf } from './storage/free-space.ts';
+import { decodeEntry } from './views/codec.ts';
 import { createJournalBook } from './views/journal-book.ts';
 import { watchMoney } from './workflow/money-watch.ts';
 
@@ -220,6 +222,8 @@ export async function startNode(
         catchUp: () => store.journal.covers(COVERS_TIMEOUT_MS),
       }),
       ledger: store.ledger,
+      mayHaveForgotten: (horizon) =>
+        mayHaveForgotten(horizon, { journal: store.journal, timeOf: (entry) => decodeEntry(entry).at }),
       provider: payments.book,
       record: sor.book,
       readInventory: (unappliedSales) => sor.readInventory(unappliedSales),

@@ -32,6 +32,7 @@ export async function reportDrift(dependencies: ReporterDependencies): Promise<r
         catchUp: () => store.journal.covers(1_000),
       }),
       ledger: store.ledger,
+      mayHaveForgotten: async () => true,
       provider,
       record: bookOf(shop),
       readInventory: (unappliedSales) => line.readInventory(unappliedSales),

@@ -43,6 +43,8 @@ export interface DriftDependencies extends Books {
   readonly environment: Pick<Environment, 'clock' | 'log'>;
   /** Of this node, so that nobody is asked. */
   readonly ledger: LedgerBook;
+  /** Whether an order created before `horizon` (ms) may ever have been here. */
+  readonly mayHaveForgotten: (horizon: number) => Promise<boolean>;
 }
 
 const ordersPerPage = 500;
@@ -129,7 +131,7 @@ class Comparison {
       },
       differences: differences.slice(0, candidatesMax),
       unchecked: this.#unchecked + Math.max(0, differences.length - candidatesMax),
-      notes: this.#notes(),
+      notes: await this.#notes(),
     };
   }
 
@@ -330,10 +332,13 @@ class Comparison {
     return { count, differences: standing ?? [] };
   }
 
-  #notes(): readonly string[] {
-    const horizon = this.#dependencies.journal.horizon();
+  async #notes(): Promise<readonly string[]> {
+    const { journal, mayHaveForgotten } = this.#dependencies;
+    const horizon = journal.horizon();
+    // A young cluster has a horizon too, and nothing behind it; of other zones it is not known.
+    const isForgotten = horizon > 0 && (!this.#options.isOneZone || (await mayHaveForgotten(horizon)));
     return [
-      ...(horizon > 0
+      ...(isForgotten
         ? [
             `orders created before ${new Date(horizon).toISOString()} are forgotten, and were not compared one by one`,
           ]

@@ -290,7 +290,9 @@ describe.each([...databases.slice(0, 1), overHttp])('the drift report over $name
     shop.payments.sort((one, other) => other.createdAt - one.createdAt);
     const { differences, notes } = await shop.report();
     expect(differences.map(({ orderId }) => orderId)).toEqual([later]);
-    expect(notes).toHaveLength(1);
+    expect(notes).toEqual([expect.stringMatching(/are forgotten, and were not compared/)]);
+    shop.forgot = false;
+    expect((await shop.report()).notes).toEqual([]);
   });
 
   it.each(['journal', 'provider', 'systemOfRecord'] as const)('says which book is away: %s', async (book) => {

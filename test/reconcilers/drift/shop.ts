@@ -36,6 +36,8 @@ export class Shop {
   meanwhile: () => void | Promise<void> = () => undefined;
   linearizable = true;
   horizon = 0;
+  /** Whether orders from before the horizon were ever there. */
+  forgot = true;
   away: 'journal' | 'provider' | 'systemOfRecord' | undefined;
   readonly #inbound: Inbound;
   #now = firstAt + 10_000_000;
@@ -92,6 +94,7 @@ export class Shop {
           catchUp: async () => this.away !== 'journal',
         },
         ledger: this.ledger,
+        mayHaveForgotten: async () => this.forgot,
         provider: {
           page: (query) => unlessAway('provider', () => pageOf(this.payments, query)),
           byIntent: async (intent) => this.payments.find((payment) => payment.intent === intent),
