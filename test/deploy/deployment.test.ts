@@ -195,6 +195,18 @@ describe('the image', () => {
   });
 });
 
+it('every place asks for the same Node', () => {
+  const { engines, devDependencies } = JSON.parse(read('package.json')) as {
+    readonly engines: Readonly<Record<string, string>>;
+    readonly devDependencies: Readonly<Record<string, string>>;
+  };
+  const major = devDependencies['node']?.split('.')[0] ?? '';
+  expect(engines['node']).toBe(`>=${major}`);
+  const images = read('deploy/Dockerfile').match(/^FROM node:\d+/gm);
+  expect(new Set(images)).toEqual(new Set([`FROM node:${major}`]));
+  expect(read('README.md')).toContain(`Node (${major})`);
+});
+
 describe('freehold.service', () => {
   const settings = new Map(
     read('deploy/systemd/freehold.service')
