@@ -294,8 +294,12 @@ export async function startNode(
     if (!state.journalOpen) reasons.push('the node is learning from its peers what its journal held');
     if (!state.caughtUp) reasons.push('the node is catching up with its peers');
     if (store.ledger.status().leader === undefined) reasons.push('the ledger has no leader');
-    if (store.ledger.lastSyncAt() === 0)
-      reasons.push('no catalogue has been read from the system of record yet');
+    if (store.ledger.lastSyncAt() === 0) {
+      // Known at the node that reads, the leader.
+      const { lastError } = reconcilers.status().find(({ name }) => name === 'inbound') ?? {};
+      const why = lastError === undefined ? '' : ` (${lastError})`;
+      reasons.push(`no catalogue has been read from the system of record yet${why}`);
+    }
     return { ready: reasons.length === 0, reasons };
   }
 
