@@ -120,9 +120,12 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
     const interrupted = AbortSignal.any([context.stop, broken.signal]);
     const { systemOfRecordUrl } = await orAborted(supervisor.start(), context.stop);
     const waiting = performance.now();
-    await waitForReady(plan, readyTimeoutMs, interrupted);
+    const wait = { timeoutMs: readyTimeoutMs, during: interrupted, note: context.print };
+    await waitForReady(plan.nodes, wait);
     noteFounded(plan);
-    const offer = await waitForStock(plan, readyTimeoutMs, interrupted);
+    const [first] = plan.nodes;
+    if (first === undefined) throw new CommandError('a cluster needs a node');
+    const offer = await waitForStock(first, wait);
     context.print(
       progressLine('ready', 'all nodes take orders, the catalogue is there', performance.now() - waiting),
     );

@@ -1,20 +1,33 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CommandError } from '../context.ts';
-import type { Plan, PlannedNode } from './plan.ts';
+import { ask } from './ask.ts';
+import type { PlannedNode } from './plan.ts';
 
 const pollMs = 100;
-const requestTimeoutMs = 2_000;
+const noteAfterMsUsual = 5_000;
 
-/** Resolves when every node says that it takes orders. `during` aborts the wait. */
-export async function waitForReady(plan: Plan, timeoutMs: number, during: AbortSignal): Promise<void> {
-  await Promise.all(
-    plan.nodes.map((node) =>
-      poll(node, 'to be ready', timeoutMs, during, async () => {
-        const answer = await get(`${node.httpUrl}/readyz`);
-        return answer.status === 200 ? true : undefined;
-      }),
-    ),
-  );
+export interface Wait {
+  readonly timeoutMs: number;
+  /** Ends the wait. */
+  readonly during: AbortSignal;
+  /** Told what is waited for once that has lasted `noteAfterMs`, and again whenever it changes. */
+  readonly note: (line: string) => void;
+  readonly noteAfterMs?: number;
+}
+
+/** Resolves when all of `nodes` say that they take orders. Rejects with CommandError, which gives their own reasons. */
+export async function waitForReady(nodes: readonly PlannedNode[], wait: Wait): Promise<void> {
+  await until(wait, nodes, 'to be ready', async () => {
+    const reasons = await Promise.all(nodes.map(async (node) => [node, await whyNotReady(node)] as const));
+    const missing = reasons.filter(([, reason]) => reason !== undefined);
+    if (missing.length === 0) return { done: true };
+    const byReason = Map.groupBy(missing, ([, reason]) => reason ?? '');
+    return {
+      waitsFor: [...byReason].map(
+        ([reason, these]) => `${these.map(([{ name }]) => name).join(', ')}: ${reason}`,
+      ),
+    };
+  });
 }
 
 /** Something to buy, and in which money. */
@@ -23,13 +36,16 @@ export interface Offer {
   readonly currency: string;
 }
 
-/** Resolves with a product to buy, when the first node knows one. */
-export async function waitForStock(plan: Plan, timeoutMs: number, during: AbortSignal): Promise<Offer> {
-  const [first] = plan.nodes;
-  if (first === undefined) throw new CommandError('a cluster needs a node');
-  return poll(first, 'to know the catalogue', timeoutMs, during, async () => {
-    const answer = await get(`${first.httpUrl}/stock?limit=100`);
-    return mostInStock(answer.body);
+/** Resolves with a product to buy, when `node` knows one. Rejects with CommandError. */
+export async function waitForStock(node: PlannedNode, wait: Wait): Promise<Offer> {
+  return until(wait, [node], 'to know something to sell', async () => {
+    try {
+      const { body } = await ask(`${node.httpUrl}/stock?limit=100`);
+      const offer = mostInStock(body);
+      return offer === undefined ? { waitsFor: [`${node.name}: nothing is in stock`] } : { done: offer };
+    } catch (error) {
+      return { waitsFor: [`${node.name}: ${silence(error)}`] };
+    }
   });
 }
 
@@ -40,33 +56,50 @@ function mostInStock(body: unknown): Offer | undefined {
   return most !== undefined && most.available > 0 ? most : undefined;
 }
 
-async function poll<Value>(
-  node: PlannedNode,
+/** Undefined when it is ready. */
+async function whyNotReady(node: PlannedNode): Promise<string | undefined> {
+  try {
+    const { status, body } = await ask(`${node.httpUrl}/readyz`);
+    if (status === 200) return undefined;
+    const { reasons = [] } = (body ?? {}) as { readonly reasons?: readonly string[] };
+    return reasons.length === 0 ? `/readyz answers ${String(status)}` : reasons.join('; ');
+  } catch (error) {
+    return silence(error);
+  }
+}
+
+function silence(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return `it does not answer (${cause instanceof Error ? cause.message : String(cause)})`;
+}
+
+type Look<Value> = { readonly done: Value } | { readonly waitsFor: readonly string[] };
+
+async function until<Value>(
+  { timeoutMs, during, note, noteAfterMs = noteAfterMsUsual }: Wait,
+  nodes: readonly PlannedNode[],
   what: string,
-  timeoutMs: number,
-  during: AbortSignal,
-  attempt: () => Promise<Value | undefined>,
+  look: () => Promise<Look<Value>>,
 ): Promise<Value> {
   const begun = performance.now();
-  let last = 'no answer';
-  while (performance.now() - begun < timeoutMs) {
+  let told = '';
+  for (;;) {
     during.throwIfAborted();
-    try {
-      const value = await attempt();
-      if (value !== undefined) return value;
-      last = 'not yet';
-    } catch (error) {
-      last = error instanceof Error ? error.message : String(error);
+    const seen = await look();
+    if ('done' in seen) return seen.done;
+    const passedMs = performance.now() - begun;
+    if (passedMs >= timeoutMs) {
+      const names = nodes.map(({ name }) => name).join(', ');
+      const logs = nodes.map(({ logFile }) => logFile).join('  ');
+      const waited = `waited ${String(timeoutMs / 1000)} s for ${names} ${what}`;
+      const lines = [waited, ...seen.waitsFor, `logs: ${logs}`];
+      throw new CommandError(lines.join('\n  '));
+    }
+    const text = seen.waitsFor.join('\n');
+    if (passedMs >= noteAfterMs && text !== told) {
+      for (const line of seen.waitsFor) note(`  waiting for ${line}`);
+      told = text;
     }
     await delay(pollMs, undefined, { signal: during });
   }
-  throw new CommandError(
-    `waited ${String(timeoutMs / 1000)} s for ${node.title} ${what} (last: ${last}). Its log: ${node.logFile}`,
-  );
-}
-
-async function get(url: string): Promise<{ status: number; body: unknown }> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(requestTimeoutMs) });
-  const text = await response.text();
-  return { status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
 }

@@ -44,6 +44,7 @@ export type NodeName = 'n1' | 'n2' | 'n3';
 const queryTimeoutMs = 30_000;
 const stopTimeoutMs = 45_000;
 const membersTimeoutMs = 30_000;
+const catalogName = 'catalog.csv';
 const portAttemptsMax = 8;
 // Below the range from which Linux takes ports for outgoing connections.
 const firstPort = 10_000;
@@ -78,9 +79,10 @@ export class Cluster {
   static async start(options: ClusterOptions = {}): Promise<Cluster> {
     let refused = '';
     for (let attempt = 0; attempt < portAttemptsMax; attempt += 1) {
-      const started = await tryToStart(options);
+      const started = await tryToStart(options, newPlace(options));
       if (started.kind === 'up') return new Cluster(options, started);
       refused = started.output;
+      rmSync(started.plan.dataDirectory, { recursive: true, force: true });
       if (!refused.includes('already in use')) break;
     }
     throw new Error(`the cluster did not start:\n${refused}`);
@@ -265,34 +267,49 @@ type Start =
       readonly process: ChildProcess;
       readonly output: () => string;
     }
-  | { readonly kind: 'ended'; readonly output: string };
+  | { readonly kind: 'ended'; readonly plan: Plan; readonly output: string };
 
-async function tryToStart(options: ClusterOptions): Promise<Start> {
+/** A directory and ports of its own. */
+export function newPlace({
+  products,
+  capture = 'after-reserve',
+  direct = false,
+  systemOfRecordUrl,
+}: ClusterOptions): Plan {
   const dataDirectory = mkdtempSync(join(tmpdir(), 'freehold-e2e-'));
-  const catalog = join(dataDirectory, 'catalog.csv');
-  writeFileSync(catalog, catalogCsv(options.products ?? plenty));
+  const catalog = join(dataDirectory, catalogName);
+  writeFileSync(catalog, catalogCsv(products ?? plenty));
   const port = firstPort + portsApart * Math.floor(Math.random() * portChoices);
-  const capture = options.capture ?? 'after-reserve';
+  return planOf({
+    ...{ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [], direct },
+    ...(systemOfRecordUrl === undefined ? {} : { systemOfRecordUrl }),
+  });
+}
 
+/** `freehold dev`, there. Its output is to be read. */
+export function runDev(options: ClusterOptions, plan: Plan) {
   const args = Object.entries(options.set ?? {}).flatMap(([key, value]) => ['--set', `${key}=${value}`]);
   if (options.direct === true) args.push('--direct');
   if (options.profileDirectory !== undefined) args.push('--profile', options.profileDirectory);
   const main = join(import.meta.dirname, '../../../node/main.ts');
-  const child = spawn(process.execPath, [main, 'dev', ...args], {
+  return spawn(process.execPath, [main, 'dev', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH,
-      FREEHOLD_DATA: dataDirectory,
-      FREEHOLD_PORT: String(port),
-      FREEHOLD_CATALOG: catalog,
-      FREEHOLD_CAPTURE: capture,
+      FREEHOLD_DATA: plan.dataDirectory,
+      FREEHOLD_PORT: String(plan.nodes[0]?.httpPort),
+      FREEHOLD_CATALOG: join(plan.dataDirectory, catalogName),
+      FREEHOLD_CAPTURE: options.capture ?? 'after-reserve',
       ...(options.systemOfRecordUrl === undefined ? {} : { FREEHOLD_SOR_URL: options.systemOfRecordUrl }),
       ...(options.systemOfRecordToken === undefined
         ? {}
         : { FREEHOLD_SOR_TOKEN: options.systemOfRecordToken }),
     },
   });
+}
 
+async function tryToStart(options: ClusterOptions, plan: Plan): Promise<Start> {
+  const child = runDev(options, plan);
   let output = '';
   const ready = Promise.withResolvers<'ready'>();
   for (const stream of [child.stdout, child.stderr])
@@ -301,20 +318,12 @@ async function tryToStart(options: ClusterOptions): Promise<Start> {
       if (output.includes('\nReady.')) ready.resolve('ready');
     });
   const outcome = await Promise.race([ready.promise, endOf(child)]);
-  if (outcome !== 'ready') {
-    rmSync(dataDirectory, { recursive: true, force: true });
-    return { kind: 'ended', output };
-  }
-  const direct = options.direct === true;
-  const { systemOfRecordUrl } = options;
-  const plan = planOf({
-    ...{ dataDirectory, port, catalog, capture, logLevel: 'info', overrides: [], direct },
-    ...(systemOfRecordUrl === undefined ? {} : { systemOfRecordUrl }),
-  });
+  if (outcome !== 'ready') return { kind: 'ended', plan, output };
   return { kind: 'up', plan, process: child, output: () => output };
 }
 
-function endOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
+/** Its exit code, or the signal that ended it. */
+export function endOf(child: ChildProcess): Promise<number | NodeJS.Signals> {
   return new Promise((resolve) => {
     if (child.exitCode !== null) resolve(child.exitCode);
     child.once('exit', (code, signal) => {
