@@ -10,10 +10,11 @@ import { stopLeftovers } from './dev/leftovers.ts';
 import { planOf } from './dev/plan.ts';
 import { checkPortsFree } from './dev/ports.ts';
 import { waitForReady, waitForStock } from './dev/readiness.ts';
+import { Roster } from './dev/roster.ts';
 import { dataDirectoryOf, isHttp, readSettings, variables } from './dev/settings.ts';
 import type { DevSettings } from './dev/settings.ts';
 import { Supervisor } from './dev/supervisor.ts';
-import { deathNotice, progressLine, welcome } from './dev/words.ts';
+import { deathNotice, progressLine, readyLine, welcome } from './dev/words.ts';
 
 const readyTimeoutMs = 60_000;
 
@@ -35,19 +36,21 @@ export const dev: Command = {
        freehold dev status
 
 Without an action: three nodes (n1, n2, n3), a system of record (sor) and a payment sandbox (sandbox), each a
-process of its own, until Ctrl-C. With one: tells the running cluster to do it, to the PART named.
+process of its own, until Ctrl-C. The next start finds the data again, with the nodes that were added and without those
+that were removed. With an action: tells the running cluster to do it, to the PART named.
 
-  kill, revive      end a process at once; start it again
+  kill, revive      end a process at once; start it again, unless it is a node that was removed from the cluster
   pause, resume     freeze a process, and let it go on (SIGSTOP, SIGCONT)
   wipe              kill a node and empty its disk; only its key stays
-  add               start one more node, n4 to n9, and let it in; it votes once promoted (freehold members)
+  add               start one more node, n4 to n9, and let it in; it votes once promoted (freehold members). A name
+                    is used once
   partition         cut a node's links to the others, or to one OTHER, like a pulled cable: nothing is closed,
                     nothing arrives. Customers still reach it
   slow              everything that a node says to the others and hears takes DELAY longer, such as 50ms; 0ms ends it
   heal              mend and speed up all links, or those of one node
   payments          make the payment provider misbehave: in every way there is (hostile), by a plan of yours (faults
                     FILE, see README.md), or no longer (calm); each prints how often which fault struck (show)
-  status            what runs, and what is wrong with the links
+  status            what runs, who was removed or does not vote yet, and what is wrong with the links
 
   --set KEY=VALUE   set a key of every node's freehold.yaml, such as orders.holdFor=20s
   --direct          nodes connect without the proxy that lets partition and slow work
@@ -82,12 +85,13 @@ async function control(args: readonly string[], context: CommandContext): Promis
 
 async function runCluster(settings: DevSettings, context: CommandContext): Promise<number> {
   if (!isHttp(settings.systemOfRecordUrl)) await checkCatalog(settings.catalog);
-  const plan = planOf(settings);
+  const roster = Roster.open(settings);
+  const plan = planOf(settings, roster);
   mkdirSync(plan.dataDirectory, { recursive: true });
 
   const broken = new AbortController();
   const supervisor = new Supervisor(
-    { plan, settings },
+    { plan, settings, roster },
     {
       main: join(context.root, 'node/main.ts'),
       async peerIdIn(dataDirectory) {
@@ -98,7 +102,7 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
         context.print(progressLine(what, where, performance.now() - begunMs));
       },
       onDeath(death) {
-        context.printError(deathNotice(death));
+        context.printError(deathNotice(death, roster.standing(death.part.name)));
         broken.abort(new CommandError(`${death.part.title} died while the cluster was starting`));
       },
     },
@@ -119,17 +123,19 @@ async function runCluster(settings: DevSettings, context: CommandContext): Promi
     context.print(`Freehold ${context.version}: starting a local cluster in ${plan.dataDirectory}`);
     const interrupted = AbortSignal.any([context.stop, broken.signal]);
     const { systemOfRecordUrl } = await orAborted(supervisor.start(), context.stop);
-    const waiting = performance.now();
+    const begun = performance.now();
     const wait = { timeoutMs: readyTimeoutMs, during: interrupted, note: context.print };
-    await waitForReady(plan.nodes, wait);
+    const members = await waitForReady(plan.nodes, wait);
+    await supervisor.follow(members);
     noteFounded(plan);
-    const [first] = plan.nodes;
-    if (first === undefined) throw new CommandError('a cluster needs a node');
-    const offer = await waitForStock(first, wait);
-    context.print(
-      progressLine('ready', 'all nodes take orders, the catalogue is there', performance.now() - waiting),
-    );
-    context.print(welcome({ plan, systemOfRecordUrl, offer, idempotencyKey: randomUUID() }));
+    // Who was removed is known now, and has been stopped.
+    const present = planOf(settings, roster);
+    const seller = present.nodes.find(({ name }) => members.some(({ id }) => id === name));
+    if (seller === undefined) throw new CommandError('none of the members is run from here');
+    const offer = await waitForStock(seller, wait);
+    const attendance = { plan: present, roster, members };
+    context.print(progressLine('ready', readyLine(attendance), performance.now() - begun));
+    context.print(welcome({ ...attendance, systemOfRecordUrl, offer, idempotencyKey: randomUUID() }));
     await aborted(context.stop);
   } catch (error) {
     if (!context.stop.aborted) {

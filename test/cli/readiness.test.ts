@@ -20,6 +20,10 @@ beforeEach(async () => {
     AnsweringNode.listen('n2'),
     AnsweringNode.listen('n3'),
   ]);
+  for (const node of [n1, n2, n3]) {
+    node.leader = 'n3';
+    node.members = ['n1', 'n2', 'n3'];
+  }
   notes = [];
   stop = new AbortController();
 });
@@ -39,19 +43,19 @@ const waiting = (options: { readonly timeoutMs?: number; readonly noteAfterMs?: 
 });
 
 describe('a start waits', () => {
-  it('until all nodes are ready', async () => {
+  it('until all members are ready, and then knows who they are', async () => {
     n2.reasons = ['the node is catching up with its peers'];
-    const ready = waitForReady(planned(n1, n2, n3), waiting());
+    const members = waitForReady(planned(n1, n2, n3), waiting());
     await eventually(5_000, async () => {
       expect(notes).toEqual(['  waiting for n2: the node is catching up with its peers']);
     });
     n2.reasons = [];
-    await ready;
+    expect(await members).toEqual(['n1', 'n2', 'n3'].map((id) => ({ id, voter: true })));
   });
 
   it('and says what for, again when that changes and not otherwise', async () => {
     for (const node of [n1, n2, n3]) node.reasons = ['the ledger has no leader', noCatalogue];
-    const ready = waitForReady(planned(n1, n2, n3), waiting());
+    const members = waitForReady(planned(n1, n2, n3), waiting());
     await eventually(5_000, async () => {
       expect(notes).toEqual([`  waiting for n1, n2, n3: the ledger has no leader; ${noCatalogue}`]);
     });
@@ -62,19 +66,19 @@ describe('a start waits', () => {
       expect(notes.at(-1)).toBe(`  waiting for n1, n3: ${noCatalogue}`);
     });
     for (const node of [n1, n3]) node.reasons = [];
-    await ready;
+    await members;
     // Between the two, one node may have been asked before its reasons changed and another after.
     expect(notes.length).toBeLessThanOrEqual(3);
   });
 
   it('quietly as long as nothing is unusual', async () => {
     n1.reasons = [noCatalogue];
-    const ready = waitForReady(planned(n1, n2, n3), waiting({ noteAfterMs: 60_000 }));
+    const members = waitForReady(planned(n1, n2, n3), waiting({ noteAfterMs: 60_000 }));
     await eventually(5_000, async () => {
       expect(n1.answered).toBeGreaterThan(2);
     });
     n1.reasons = [];
-    await ready;
+    await members;
     expect(notes).toEqual([]);
   });
 
@@ -91,9 +95,28 @@ describe('a start waits', () => {
 
   it('and ends when it is stopped', async () => {
     n1.reasons = [noCatalogue];
-    const ready = waitForReady(planned(n1, n2, n3), waiting());
+    const members = waitForReady(planned(n1, n2, n3), waiting());
     stop.abort();
-    await expect(ready).rejects.toThrow(/abort/);
+    await expect(members).rejects.toThrow(/abort/);
+  });
+});
+
+describe('a start does not wait', () => {
+  it('for a node that was removed, though that node believes to be a member', async () => {
+    n2.reasons = ['the ledger has no leader'];
+    n2.leader = undefined;
+    n1.members = n3.members = ['n1', 'n3'];
+    const members = await waitForReady(planned(n1, n2, n3), waiting());
+    expect(members.map(({ id }) => id)).toEqual(['n1', 'n3']);
+  });
+
+  it('on the word of a member that is behind, or of one that led once: the leader is asked', async () => {
+    n1.members = ['n1', 'n2'];
+    n2.members = ['n2'];
+    n2.leader = 'n2';
+    n3.term = 7;
+    n3.members = ['n1', 'n2', 'n3', 'n4?'];
+    expect(await waitForReady(planned(n1, n2, n3), waiting())).toContainEqual({ id: 'n4', voter: false });
   });
 });
 

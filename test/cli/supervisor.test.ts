@@ -9,21 +9,24 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { askControl, controlSocketOf, listenForControl } from '../../node/cli/dev/control.ts';
 import type { ControlRequest } from '../../node/cli/dev/control.ts';
 import { noteFounded } from '../../node/cli/dev/founding.ts';
 import { partsOf, planOf } from '../../node/cli/dev/plan.ts';
 import type { Plan } from '../../node/cli/dev/plan.ts';
+import { Roster } from '../../node/cli/dev/roster.ts';
 import type { DevSettings } from '../../node/cli/dev/settings.ts';
 import { Supervisor } from '../../node/cli/dev/supervisor.ts';
 import { loadConfig } from '../../node/config.ts';
+import { AnsweringNode } from './fixtures/answering-node.ts';
 
 const peerIds: Readonly<Record<string, string>> = {
   n1: '12D3KooWGBfKT3XSVmWTRnkpLyBKM4dqBKgFC9E5JwT6zUKnLpQa',
   n2: '12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8',
   n3: '12D3KooWLnZUpcaBwbz9uD1XsyyHnbXUrJRmxnsMiRnuCmvPix67',
 };
+const newcomersPeerId = '12D3KooWMr5u3TYGcXSZbHMKWbG5ApXR8ZVPHBeuVSEBBG7DLVH2';
 
 let directory: string;
 let supervisor: Supervisor;
@@ -52,12 +55,14 @@ function create(settings: Partial<DevSettings> = {}): Supervisor {
     direct: false,
     ...settings,
   };
-  plan = planOf(complete);
+  const roster = Roster.open(complete);
+  plan = planOf(complete, roster);
   supervisor = new Supervisor(
-    { plan, settings: complete },
+    { plan, settings: complete, roster },
     {
       main: join(import.meta.dirname, 'fixtures/service.ts'),
-      peerIdIn: async (path) => peerIds[/n\d/.exec(path.slice(directory.length))?.[0] ?? ''] ?? '',
+      peerIdIn: async (path) =>
+        peerIds[/n\d/.exec(path.slice(directory.length))?.[0] ?? ''] ?? newcomersPeerId,
       progress: () => {},
       onDeath: ({ part, how }) => void deaths.push(`${part.name} ${how}`),
     },
@@ -223,6 +228,116 @@ it('empties the disk of a node that runs, but for its key, and only of a node', 
   await expect(supervisor.control({ action: 'wipe', target: 'sandbox' })).rejects.toThrow(
     'only a node can be wiped, not the payment sandbox',
   );
+});
+
+describe('members that come and go', () => {
+  /** The processes only say that they are up; this one speaks for the cluster, at the address of n1. */
+  let leader: AnsweringNode;
+  beforeEach(async () => {
+    leader = await AnsweringNode.listen('n1', 21_000);
+    leader.leader = 'n1';
+    leader.members = ['n1', 'n2', 'n3'];
+  });
+  afterEach(() => leader.close());
+
+  const ask = (action: string, target?: string) =>
+    supervisor.control({ action, ...(target === undefined ? {} : { target }) });
+  const states = async () =>
+    Object.fromEntries(
+      (await ask('status'))
+        .split('\n')
+        .filter((line) => line.startsWith('n'))
+        .map((line) => [line.slice(0, 2), line.split(/\s+/)[1]]),
+    );
+  const runAgain = async () => {
+    await supervisor.stop();
+    noteFounded(plan);
+    await create().start();
+  };
+
+  it('one that was added is started the next time, listed in all files and reached at the same place', async () => {
+    await create().start();
+    expect(await ask('add', 'n4')).toMatch(/^node n4 is up at http:\/\/127\.0\.0\.1:21003, and catches up/);
+    expect(leader.asked).toEqual(['POST /cluster/members n4']);
+    expect(await ask('status')).toMatch(/^n4 +up +\d+ +does not vote yet: .* members promote n4 --url http/m);
+    expect(await ask('partition', 'n4')).toBe('node n4 is cut off from the others');
+    leader.members = ['n1', 'n2', 'n3', 'n4'];
+
+    await runAgain();
+    expect(plan.nodes.map(({ name }) => name)).toEqual(['n1', 'n2', 'n3', 'n4']);
+    expect(await states()).toEqual({ n1: 'up', n2: 'up', n3: 'up', n4: 'up' });
+    for (const { configFile } of plan.nodes) {
+      const { members } = loadConfig(configFile);
+      expect(members.map(({ id, voter, address: { port } }) => [id, voter, port])).toEqual([
+        ['n1', true, 22_000],
+        ['n2', true, 22_001],
+        ['n3', true, 22_002],
+        ['n4', false, 22_023],
+      ]);
+    }
+    expect(await ask('revive', 'n4').catch(String)).toMatch(/node n4 is up, not down/);
+  });
+
+  it('one that was removed is left out the next time, keeps its data, and is not revived', async () => {
+    await create().start();
+    await ask('kill', 'n2');
+    leader.members = ['n1', 'n3'];
+    const removed = join(directory, 'n2');
+    expect(await ask('status')).toMatch(
+      `n2       down              removed from the cluster; its data stays in ${removed}`,
+    );
+    await expect(ask('revive', 'n2')).rejects.toThrow(
+      `node n2 was removed from the cluster, and the others do not let it in. Its data stays in ${removed}. ` +
+        'For another one in its place: npm run freehold -- dev add n4',
+    );
+    const kept = readdirSync(removed);
+
+    await runAgain();
+    expect(plan.removed.map(({ name }) => name)).toEqual(['n2']);
+    expect(await states()).toEqual({ n1: 'up', n2: 'down', n3: 'up' });
+    expect(readdirSync(removed)).toEqual(expect.arrayContaining(kept));
+    await leader.close();
+    await expect(ask('revive', 'n2')).rejects.toThrow('was removed');
+  });
+
+  it('one of which nobody saw that it was removed is stopped once the others tell', async () => {
+    await create().start();
+    await supervisor.follow([
+      { id: 'n1', voter: true },
+      { id: 'n3', voter: true },
+    ]);
+    expect(deaths).toEqual([]);
+    leader.members = ['n1', 'n3'];
+    expect(await states()).toEqual({ n1: 'up', n2: 'down', n3: 'up' });
+  });
+
+  it('one that somebody has let in again can be revived', async () => {
+    await create().start();
+    await ask('kill', 'n2');
+    leader.members = ['n1', 'n3'];
+    await expect(ask('revive', 'n2')).rejects.toThrow('was removed');
+    leader.members = ['n1', 'n3', 'n2?'];
+    expect(await ask('revive', 'n2')).toMatch(/^node n2 is up at /);
+  });
+
+  it('one that was added and not let in says so, and is let in when it is added again', async () => {
+    await create().start();
+    await leader.close();
+    await expect(ask('add', 'n4')).rejects.toThrow('n4 runs, and was not let in');
+    expect(await ask('status')).toMatch(/^n4 +up +\d+ +not let in yet: npm run freehold -- dev add n4$/m);
+    leader = await AnsweringNode.listen('n1', 21_000);
+    leader.leader = 'n1';
+    leader.members = ['n1', 'n2', 'n3'];
+    expect(await ask('add', 'n4')).toMatch(/^node n4 is up/);
+    await expect(ask('add', 'n4')).rejects.toThrow('n4 runs already');
+    await expect(ask('add', 'n2')).rejects.toThrow('a new node is called n4 to n9, not n2');
+  });
+
+  it('a member that is run from elsewhere is named', async () => {
+    leader.members = ['n1', 'n2', 'n3', 'till-9'];
+    await create().start();
+    expect(await ask('status')).toMatch(/^till-9 +a member that is not run from here$/m);
+  });
 });
 
 it('takes over the socket of a run that was killed', async () => {

@@ -64,13 +64,24 @@ it('replaces a dead voter and removes the leader; no customer notices, nothing i
   await expectStockAddsUp(cluster(), plenty, orders, 15_000);
   await expectExactBooks(cluster(), plenty, orders, 60_000);
 
-  // The list is the ledger's, not the files': it is there again after everybody was gone.
-  for (const name of left) await cluster().kill(name);
-  for (const name of left) await cluster().revive(name);
+  // The list is the ledger's, not the files': it is there again after everybody was gone. So is the cluster, and it says
+  // who is not in it any more.
+  const gone = ['n2', leader].toSorted();
+  const said = await cluster().restart();
   await eventually(30_000, async () => {
     for (const url of cluster().urls) {
       expect(await votersAt(url)).toEqual(left);
       expect((await cluster().http.ask('GET', `${url}/readyz`)).status).toBe(200);
     }
   });
+  for (const name of left) expect(said).toMatch(new RegExp(`^  node ${name} +http`, 'm'));
+  for (const name of gone) {
+    expect(said).not.toMatch(new RegExp(`^  node ${name} +http`, 'm'));
+    expect(said).toMatch(new RegExp(`^  node ${name} +removed from the cluster; its data stays in `, 'm'));
+    expect(await cluster().dev('status')).toMatch(
+      new RegExp(`^${name} +down +removed from the cluster`, 'm'),
+    );
+    await expect(cluster().dev('revive', name)).rejects.toThrow(`node ${name} was removed from the cluster`);
+  }
+  expect(said).toContain('No voter may be lost now: 2 of 2 are up');
 }, 180_000);

@@ -1,6 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Plan } from './plan.ts';
 
 /**
  * Whether the local cluster has been founded: a file beside the nodes' directories, which outlives what is on their
@@ -8,15 +7,19 @@ import type { Plan } from './plan.ts';
  * be taken in by the others, as on machines of their own.
  */
 
-export function isFounded(plan: Plan): boolean {
-  return existsSync(markOf(plan));
+interface Place {
+  readonly dataDirectory: string;
+}
+
+export function isFounded(place: Place): boolean {
+  return existsSync(markOf(place));
 }
 
 /** To be called once all nodes are ready. */
-export function noteFounded(plan: Plan): void {
-  writeFileSync(markOf(plan), '');
+export function noteFounded(place: Place): void {
+  writeFileSync(markOf(place), '');
 }
 
-function markOf({ dataDirectory }: Plan): string {
+function markOf({ dataDirectory }: Place): string {
   return join(dataDirectory, 'founded');
 }

@@ -13,7 +13,7 @@ const pollMs = 50;
  * recognized by its command line and left alone.
  */
 export async function stopLeftovers(plan: Plan, note: (line: string) => void): Promise<void> {
-  for (const part of partsOf(plan)) {
+  for (const part of [...partsOf(plan), ...plan.removed]) {
     const pid = readPid(part.pidFile);
     if (pid === undefined) continue;
     if (isOurs(pid, part)) {
@@ -54,7 +54,9 @@ function readPid(file: string): number | undefined {
 
 /** Whether `pid` runs `part`: its command line names the part's own directory. */
 function isOurs(pid: number, part: PlannedPart): boolean {
-  return part.command.every((argument) => commandLineOf(pid).includes(argument));
+  // What else it was told may differ from run to run, such as where the sandbox sends its events.
+  const names = part.command.filter((argument) => argument.includes(part.directory));
+  return [...part.command.slice(0, 1), ...names].every((argument) => commandLineOf(pid).includes(argument));
 }
 
 function commandLineOf(pid: number): string {

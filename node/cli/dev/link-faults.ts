@@ -11,12 +11,21 @@ export interface LinkState {
 }
 
 export class LinkFaults {
-  readonly #nodes: readonly string[];
+  readonly #nodes: string[];
   readonly #cut = new Set<string>();
   readonly #delayMs = new Map<string, number>();
 
   constructor(options: { readonly nodes: readonly string[] }) {
-    this.#nodes = options.nodes;
+    this.#nodes = [...options.nodes];
+  }
+
+  get nodes(): readonly string[] {
+    return this.#nodes;
+  }
+
+  /** One more node, whose links are whole and fast. */
+  add(node: string): void {
+    if (!this.#nodes.includes(node)) this.#nodes.push(node);
   }
 
   state(from: string, to: string): LinkState {

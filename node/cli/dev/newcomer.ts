@@ -1,8 +1,12 @@
 import { CommandError } from '../context.ts';
 import type { Plan, PlannedNode } from './plan.ts';
 
-/** Asks the running nodes, one after the other, to let `newcomer` in. Rejects with CommandError. */
-export async function admit(plan: Plan, newcomer: PlannedNode, peerId: string): Promise<void> {
+/** Asks `others`, one after the other, to let `newcomer` in. Rejects with CommandError. */
+export async function admit(
+  plan: Plan,
+  newcomer: PlannedNode,
+  { peerId, others }: { readonly peerId: string; readonly others: readonly PlannedNode[] },
+): Promise<void> {
   const body = JSON.stringify({
     id: newcomer.name,
     peerId,
@@ -10,7 +14,7 @@ export async function admit(plan: Plan, newcomer: PlannedNode, peerId: string): 
     address: `${plan.host}:${String(newcomer.peerPort)}`,
   });
   let last = 'no node answers';
-  for (const node of plan.nodes) {
+  for (const node of others) {
     try {
       const response = await fetch(`${node.httpUrl}/cluster/members`, {
         method: 'POST',

@@ -10,6 +10,8 @@ export interface NodeFileInput {
   readonly plan: Plan;
   readonly settings: DevSettings;
   readonly node: PlannedNode;
+  /** Whom its file lists: the founders, whoever joined them, and itself. */
+  readonly members: readonly PlannedNode[];
   readonly peerIds: ReadonlyMap<string, string>;
   readonly systemOfRecordUrl: string;
 }
@@ -21,20 +23,20 @@ export function writeNodeFile(input: NodeFileInput): void {
 }
 
 export function renderNodeFile(input: NodeFileInput): string {
-  const { plan, settings, node, peerIds, systemOfRecordUrl } = input;
+  const { plan, settings, node, members, peerIds, systemOfRecordUrl } = input;
   const document = new Document({
     node: node.name,
     zone: plan.zone,
     data: node.dataDirectory,
     http: { host: plan.host, port: node.httpPort },
     peers: { host: plan.host, port: node.listenPort },
-    members: [...new Set([...plan.nodes, node])].map((member) => ({
+    members: members.map((member) => ({
       id: member.name,
       peerId: peerIds.get(member.name),
       address: `${plan.host}:${String(member.peerPort)}`,
       http: member.httpUrl,
       // A newcomer founds nothing: the others tell it what it is.
-      ...(plan.nodes.includes(member) ? {} : { voter: false }),
+      ...(member.founds ? {} : { voter: false }),
     })),
     ...systemOfRecordOf(settings, systemOfRecordUrl),
     payments: {

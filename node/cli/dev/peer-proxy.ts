@@ -39,21 +39,29 @@ export interface PeerProxyDependencies {
 }
 
 export class PeerProxy {
-  readonly #options: PeerProxyOptions;
+  readonly #host: string;
+  readonly #nodes: ProxiedNode[] = [];
   readonly #dependencies: PeerProxyDependencies;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<ProxiedConnection>();
 
   /** Listens for every node. Rejects when it cannot. */
   static async open(options: PeerProxyOptions, dependencies: PeerProxyDependencies): Promise<PeerProxy> {
-    const proxy = new PeerProxy(options, dependencies);
-    for (const node of options.nodes) await proxy.#listen(node);
+    const proxy = new PeerProxy(options.host, dependencies);
+    for (const node of options.nodes) await proxy.add(node);
     return proxy;
   }
 
-  private constructor(options: PeerProxyOptions, dependencies: PeerProxyDependencies) {
-    this.#options = options;
+  private constructor(host: string, dependencies: PeerProxyDependencies) {
+    this.#host = host;
     this.#dependencies = dependencies;
+  }
+
+  /** Listens for one more node, unless it does already. Rejects when it cannot. */
+  async add(node: ProxiedNode): Promise<void> {
+    if (this.#nodes.some(({ name }) => name === node.name)) return;
+    await this.#listen(node);
+    this.#nodes.push(node);
   }
 
   /** To be called when the faults have changed. */
@@ -67,7 +75,7 @@ export class PeerProxy {
   }
 
   async #listen(to: ProxiedNode): Promise<void> {
-    const { host } = this.#options;
+    const host = this.#host;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (dialer) => {
       const from = this.#mayHaveDialed(to, dialer);
       const { faults } = this.#dependencies;
@@ -93,7 +101,7 @@ export class PeerProxy {
     const found =
       remotePort === undefined ? undefined : this.#dependencies.whoDialed(remotePort, to.peerPort);
     if (found !== undefined) return [found];
-    return this.#options.nodes.map(({ name }) => name).filter((name) => name !== to.name);
+    return this.#nodes.map(({ name }) => name).filter((name) => name !== to.name);
   }
 }
 

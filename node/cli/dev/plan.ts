@@ -17,6 +17,8 @@ export interface PlannedPart {
 }
 
 export interface PlannedNode extends PlannedPart {
+  /** Whether it is one of those that the cluster is founded with. */
+  readonly founds: boolean;
   readonly httpPort: number;
   /** Where the other nodes look for it. */
   readonly peerPort: number;
@@ -32,8 +34,10 @@ export interface Plan {
   readonly host: string;
   readonly zone: string;
   readonly dataDirectory: string;
-  /** Those that the cluster is founded with. */
+  /** Those to start. */
   readonly nodes: readonly PlannedNode[];
+  /** Those that took part once, and whose directories are still there. */
+  readonly removed: readonly PlannedNode[];
   /** Absent when a PostgreSQL was named. */
   readonly systemOfRecord?: PlannedPart & { readonly port: number };
   readonly sandbox: PlannedPart & {
@@ -44,9 +48,13 @@ export interface Plan {
   };
 }
 
+/** Those that a cluster is founded with. */
+export const founders: readonly string[] = ['n1', 'n2', 'n3'];
+/** Those that may be added to it. */
+export const newcomers: readonly string[] = ['n4', 'n5', 'n6', 'n7', 'n8', 'n9'];
+
 const host = '127.0.0.1';
 const zone = 'local';
-const nodeCount = 3;
 /** Peer ports lie this far above the HTTP ports; the system of record and the sandbox come after them. */
 const peerPortOffset = 1_000;
 /** What is behind the proxy lies this far above what is in front of it. */
@@ -56,17 +64,19 @@ const webhookSecret = 'whsec_sandbox';
 /** Beyond everything that a cluster starts with. */
 const newcomerOffset = 20;
 
-export function planOf(settings: DevSettings): Plan {
-  const { dataDirectory, port, direct } = settings;
-  const nodes = Array.from({ length: nodeCount }, (_, index): PlannedNode => {
-    const httpPort = port + index;
-    const peerPort = httpPort + peerPortOffset;
-    const listenPort = direct ? peerPort : peerPort + proxiedOffset;
-    return nodeAt(dataDirectory, index + 1, { httpPort, peerPort, listenPort });
-  });
+/** Which nodes there are, by name; a new cluster has its founders. */
+export interface Names {
+  readonly present: readonly string[];
+  readonly removed: readonly string[];
+}
+
+export function planOf(settings: DevSettings, names: Names = { present: founders, removed: [] }): Plan {
+  const { dataDirectory, port } = settings;
+  const planned = (wanted: readonly string[]) => wanted.flatMap((name) => nodeOf(settings, name) ?? []);
+  const nodes = planned(names.present);
 
   const sorDirectory = join(dataDirectory, 'sor');
-  const sorPort = port + peerPortOffset + nodeCount;
+  const sorPort = port + peerPortOffset + founders.length;
   const sandboxDirectory = join(dataDirectory, 'sandbox');
   const sandboxPort = sorPort + 1;
   return {
@@ -74,6 +84,7 @@ export function planOf(settings: DevSettings): Plan {
     zone,
     dataDirectory,
     nodes,
+    removed: planned(names.removed),
     ...(settings.systemOfRecordUrl === undefined
       ? {
           systemOfRecord: {
@@ -106,37 +117,33 @@ export function planOf(settings: DevSettings): Plan {
   };
 }
 
-/** A node that joins the running cluster: `n4` to `n9`. Its links are not proxied. Undefined for another name. */
-export function newcomerOf(settings: DevSettings, name: string): PlannedNode | undefined {
-  const number = Number(/^n([4-9])$/.exec(name)?.[1]);
-  if (Number.isNaN(number)) return undefined;
-  const httpPort = settings.port + number - 1;
-  const peerPort = httpPort + peerPortOffset + newcomerOffset;
-  return nodeAt(settings.dataDirectory, number, { httpPort, peerPort, listenPort: peerPort });
-}
-
-export function partsOf(plan: Plan): readonly PlannedPart[] {
-  const supporting = plan.systemOfRecord === undefined ? [plan.sandbox] : [plan.systemOfRecord, plan.sandbox];
-  return [...supporting, ...plan.nodes];
-}
-
-function nodeAt(
-  dataDirectory: string,
-  number: number,
-  ports: Pick<PlannedNode, 'httpPort' | 'peerPort' | 'listenPort'>,
-): PlannedNode {
-  const name = `n${String(number)}`;
+/** The node of that name, `n1` to `n9`, which has the same place and ports in every run. Undefined for another name. */
+export function nodeOf({ dataDirectory, port, direct }: DevSettings, name: string): PlannedNode | undefined {
+  const founds = founders.includes(name);
+  if (!founds && !newcomers.includes(name)) return undefined;
+  const httpPort = port + Number(name.slice(1)) - 1;
+  const peerPort = httpPort + peerPortOffset + (founds ? 0 : newcomerOffset);
+  const listenPort = direct ? peerPort : peerPort + proxiedOffset;
   const directory = join(dataDirectory, name);
   const configFile = join(directory, 'freehold.yaml');
   return {
     ...partAt(name, `node ${name}`, directory),
     command: ['node', '--config', configFile],
-    ports: [...new Set([ports.httpPort, ports.peerPort, ports.listenPort])],
-    ...ports,
-    httpUrl: `http://${host}:${String(ports.httpPort)}`,
+    ports: [...new Set([httpPort, peerPort, listenPort])],
+    founds,
+    httpPort,
+    peerPort,
+    listenPort,
+    httpUrl: `http://${host}:${String(httpPort)}`,
     configFile,
     dataDirectory: join(directory, 'data'),
   };
+}
+
+/** Those to start. */
+export function partsOf(plan: Plan): readonly PlannedPart[] {
+  const supporting = plan.systemOfRecord === undefined ? [plan.sandbox] : [plan.systemOfRecord, plan.sandbox];
+  return [...supporting, ...plan.nodes];
 }
 
 function partAt(name: string, title: string, directory: string) {

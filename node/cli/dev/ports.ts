@@ -1,9 +1,10 @@
 import { createServer } from 'node:net';
 import { CommandError } from '../context.ts';
+import { isFounded } from './founding.ts';
 import type { Plan } from './plan.ts';
 import { partsOf } from './plan.ts';
 
-/** Refuses to start over somebody else's ports: names each that is taken, and the variable that moves them all. */
+/** Refuses to start over somebody else's ports: names each that is taken, and what can be done. */
 export async function checkPortsFree(plan: Plan): Promise<void> {
   const wanted = partsOf(plan).flatMap((part) => part.ports.map((port) => ({ part, port })));
   const checked = await Promise.all(
@@ -14,7 +15,9 @@ export async function checkPortsFree(plan: Plan): Promise<void> {
   const list = taken.map(({ part, port }) => `${String(port)} (for ${part.title})`).join(', ');
   throw new CommandError(
     `${taken.length === 1 ? 'port' : 'ports'} ${list} on ${plan.host} already in use. ` +
-      'Set FREEHOLD_PORT to move them all, such as FREEHOLD_PORT=18081 npm start',
+      (isFounded(plan)
+        ? 'The nodes know each other by their ports: free these, or set FREEHOLD_DATA and FREEHOLD_PORT for another cluster'
+        : 'Set FREEHOLD_PORT to move them all, such as FREEHOLD_PORT=18081 npm start'),
   );
 }
 

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CommandError } from '../context.ts';
 import { ask } from './ask.ts';
+import { askMembers } from './members-asked.ts';
+import type { Member } from './members-asked.ts';
 import type { PlannedNode } from './plan.ts';
 
 const pollMs = 100;
@@ -15,16 +17,26 @@ export interface Wait {
   readonly noteAfterMs?: number;
 }
 
-/** Resolves when all of `nodes` say that they take orders. Rejects with CommandError, which gives their own reasons. */
-export async function waitForReady(nodes: readonly PlannedNode[], wait: Wait): Promise<void> {
-  await until(wait, nodes, 'to be ready', async () => {
-    const reasons = await Promise.all(nodes.map(async (node) => [node, await whyNotReady(node)] as const));
-    const missing = reasons.filter(([, reason]) => reason !== undefined);
-    if (missing.length === 0) return { done: true };
-    const byReason = Map.groupBy(missing, ([, reason]) => reason ?? '');
+/**
+ * Resolves with the members when all of `nodes` that are members say that they take orders. Who is none, because it
+ * was removed or is not let in yet, is not waited for. Rejects with CommandError, which gives the nodes' own reasons.
+ */
+export async function waitForReady(nodes: readonly PlannedNode[], wait: Wait): Promise<readonly Member[]> {
+  return until(wait, nodes, 'to be ready', async () => {
+    const reasons = new Map(
+      await Promise.all(nodes.map(async (node) => [node, await whyNotReady(node)] as const)),
+    );
+    const ready = nodes.filter((node) => reasons.get(node) === undefined);
+    const members = ready.length === 0 ? undefined : await askMembers(ready);
+    const missing = nodes.filter(
+      (node) => !ready.includes(node) && (members?.some(({ id }) => id === node.name) ?? true),
+    );
+    if (members !== undefined && missing.length === 0) return { done: members };
+    if (missing.length === 0) return { waitsFor: ['nodes: none of them leads'] };
+    const namesByReason = Map.groupBy(missing, (node) => reasons.get(node) ?? '');
     return {
-      waitsFor: [...byReason].map(
-        ([reason, these]) => `${these.map(([{ name }]) => name).join(', ')}: ${reason}`,
+      waitsFor: [...namesByReason].map(
+        ([reason, these]) => `${these.map(({ name }) => name).join(', ')}: ${reason}`,
       ),
     };
   });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '../../config.ts';
 import { CommandError, UsageError } from '../context.ts';
@@ -6,20 +7,25 @@ import { whoDialed } from './dialer.ts';
 import { isFounded } from './founding.ts';
 import { LinkFaults } from './link-faults.ts';
 import { actOnLinks, isLinkAction } from './link-actions.ts';
+import { askMembers } from './members-asked.ts';
+import type { Member } from './members-asked.ts';
 import { admit } from './newcomer.ts';
 import { writeNodeFile } from './node-file.ts';
 import { Part } from './part.ts';
 import type { Death } from './part.ts';
 import { PeerProxy } from './peer-proxy.ts';
-import { newcomerOf } from './plan.ts';
+import { newcomers, nodeOf } from './plan.ts';
 import type { Plan, PlannedNode, PlannedPart } from './plan.ts';
+import type { Roster } from './roster.ts';
 import type { DevSettings } from './settings.ts';
 import { wipeDataDirectory } from './wipe.ts';
+import { remarkOn, strangerRemark } from './words.ts';
 
 /**
  * The processes of a local cluster together, and the cables between the nodes: starts them in order, reports
  * deaths, does what the control socket asks, stops them in reverse. It never restarts anything by itself: a developer who killed a node
- * wants to see the cluster without it.
+ * wants to see the cluster without it. Whenever it is asked for something that depends on who takes part, it asks the
+ * cluster first; the roster has the answer for when nobody can be asked.
  */
 
 const startTimeoutMs = 60_000;
@@ -37,28 +43,41 @@ export interface SupervisorDependencies {
   readonly onDeath: (death: Death) => void;
 }
 
+interface NodePart {
+  readonly planned: PlannedNode;
+  readonly part: Part;
+}
+
+function byName(left: NodePart, right: NodePart): number {
+  return left.planned.name.localeCompare(right.planned.name);
+}
+
 export class Supervisor {
   readonly #plan: Plan;
   readonly #settings: DevSettings;
+  readonly #roster: Roster;
   readonly #dependencies: SupervisorDependencies;
   readonly #systemOfRecord: Part | undefined;
   readonly #sandbox: Part;
-  readonly #nodes: Part[];
+  /** All that ever took part. */
+  readonly #nodes: NodePart[];
   #systemOfRecordUrl = '';
   readonly #linkFaults: LinkFaults;
   #peerProxy: PeerProxy | undefined;
   #stopping = false;
 
   constructor(
-    options: { readonly plan: Plan; readonly settings: DevSettings },
+    options: { readonly plan: Plan; readonly settings: DevSettings; readonly roster: Roster },
     dependencies: SupervisorDependencies,
   ) {
     this.#plan = options.plan;
     this.#settings = options.settings;
+    this.#roster = options.roster;
     this.#dependencies = dependencies;
     this.#systemOfRecord = options.plan.systemOfRecord && this.#part(options.plan.systemOfRecord);
     this.#sandbox = this.#part(options.plan.sandbox);
-    this.#nodes = options.plan.nodes.map((node) => this.#part(node, this.#profiling(node)));
+    this.#nodes = [...options.plan.nodes, ...options.plan.removed].map((node) => this.#nodePart(node));
+    this.#nodes.sort(byName);
     this.#linkFaults = new LinkFaults({ nodes: options.plan.nodes.map(({ name }) => name) });
   }
 
@@ -79,13 +98,26 @@ export class Supervisor {
     this.#systemOfRecordUrl = systemOfRecordUrl ?? '';
     await this.#writeNodeFiles(this.#plan.nodes);
     const founding = isFounded(this.#plan) ? [] : ['--found'];
-    await allOrFirstError(this.#nodes.map((node) => this.#startOne(node, founding)));
+    await allOrFirstError(
+      this.#nodes
+        .filter(({ planned }) => this.#plan.nodes.includes(planned))
+        .map(({ planned, part }) => this.#startOne(part, planned.founds ? founding : [])),
+    );
     return { systemOfRecordUrl: systemOfRecordUrl ?? '' };
+  }
+
+  /** To be called with the members once all of them are ready: stops who was started and turns out to be removed. */
+  async follow(members: readonly Member[]): Promise<void> {
+    this.#roster.follow(members);
+    const removed = this.#nodes.filter(({ planned }) => this.#roster.standing(planned.name) === 'removed');
+    await Promise.all(removed.map(({ part }) => part.stop(stopGraceMs)));
   }
 
   /** Nodes drain first, together; then what they lean on. Gives what did not end well. */
   async stop(): Promise<readonly string[]> {
     this.#stopping = true;
+    // The last moment in which somebody can tell: the next start leaves out who was removed.
+    await this.#askMembers();
     const problems: string[] = [];
     const stopAll = async (parts: readonly Part[]): Promise<void> => {
       await Promise.all(
@@ -96,7 +128,7 @@ export class Supervisor {
         }),
       );
     };
-    await stopAll(this.#nodes);
+    await stopAll(this.#nodes.map(({ part }) => part));
     this.#peerProxy?.close();
     await stopAll([this.#sandbox, ...(this.#systemOfRecord === undefined ? [] : [this.#systemOfRecord])]);
     return problems;
@@ -117,8 +149,7 @@ export class Supervisor {
     if (isLinkAction(action)) {
       if (this.#peerProxy === undefined)
         throw new CommandError('the links of a cluster that was started with --direct cannot be touched');
-      const names = this.#plan.nodes.map(({ name }) => name);
-      const answer = actOnLinks(this.#linkFaults, names, request);
+      const answer = actOnLinks(this.#linkFaults, this.#linkFaults.nodes, request);
       this.#peerProxy.update();
       return answer;
     }
@@ -145,14 +176,18 @@ export class Supervisor {
         await part.signal('SIGCONT');
         return `${title} goes on`;
       case 'revive': {
+        const node = this.#nodes.find((candidate) => candidate.part === part)?.planned;
+        if (node !== undefined) await this.#prepareToRevive(node);
         const url = await this.#startOne(part);
         return `${title} is up at ${url}`;
       }
       case 'wipe': {
-        const node = this.#plan.nodes.find(({ name }) => name === target);
+        const node = this.#nodes.find((candidate) => candidate.part === part)?.planned;
         if (node === undefined) throw new CommandError(`only a node can be wiped, not the ${title}`);
         if (part.state !== 'down') await part.signal('SIGKILL');
         wipeDataDirectory(node.dataDirectory);
+        // With nothing on its disk it has only its file to find the others by, and they may be others by now.
+        await this.#writeNodeFiles([node]);
         return `${title} is down, and its disk is empty but for its key`;
       }
       default:
@@ -160,23 +195,40 @@ export class Supervisor {
     }
   }
 
-  #status(): string {
-    const parts = this.#parts().map((part) =>
-      `${part.planned.name.padEnd(8)} ${part.state.padEnd(8)} ${String(part.pid ?? '')}`.trimEnd(),
-    );
+  async #status(): Promise<string> {
+    const members = (await this.#askMembers()) ?? [];
+    const parts = this.#parts().map((part) => {
+      const node = this.#nodes.find((candidate) => candidate.part === part)?.planned;
+      const remark = node && remarkOn(node, this.#roster.standing(node.name));
+      return statusLine(part.planned.name, part.state, String(part.pid ?? ''), remark);
+    });
+    const strangers = members
+      .filter(({ id }) => this.#roster.standing(id) === undefined)
+      .map(({ id }) => statusLine(id, '', '', strangerRemark));
     const links = this.#linkFaults.list().map(([what, how]) => `${what.padEnd(8)} ${how}`);
-    return [...parts, ...links].join('\n');
+    return [...parts, ...strangers, ...links].join('\n');
+  }
+
+  /** The members by the word of those who run, which the roster takes up; undefined when none of them can tell. */
+  async #askMembers(): Promise<readonly Member[] | undefined> {
+    const members = await askMembers(
+      this.#nodes.filter(({ part }) => part.state === 'up').map(({ planned }) => planned),
+    );
+    if (members !== undefined) this.#roster.follow(members);
+    return members;
   }
 
   #nodePids(): ReadonlyMap<string, number> {
     return new Map(
-      this.#nodes.flatMap(({ planned, pid }) => (pid === undefined ? [] : [[planned.name, pid] as const])),
+      this.#nodes.flatMap(({ planned, part: { pid } }) =>
+        pid === undefined ? [] : [[planned.name, pid] as const],
+      ),
     );
   }
 
   #parts(): readonly Part[] {
     return [
-      ...this.#nodes,
+      ...this.#nodes.map(({ part }) => part),
       ...(this.#systemOfRecord === undefined ? [] : [this.#systemOfRecord]),
       this.#sandbox,
     ];
@@ -190,27 +242,73 @@ export class Supervisor {
     return url;
   }
 
-  /** Starts one more node with an empty disk, and has the others let it in. */
+  /** Starts one more node with an empty disk, and has the others let it in. One that is there already is let in. */
   async #add(name: string): Promise<string> {
-    const node = newcomerOf(this.#settings, name);
+    const node = newcomers.includes(name) ? nodeOf(this.#settings, name) : undefined;
     if (node === undefined) throw new CommandError(`a new node is called n4 to n9, not ${name}`);
-    const known = this.#nodes.find(({ planned }) => planned.name === name);
-    if (known !== undefined && known.state !== 'down') throw new CommandError(`${name} runs already`);
-    await this.#writeNodeFiles([node]);
-    const part = known ?? this.#part(node, this.#profiling(node));
-    if (known === undefined) this.#nodes.push(part);
-    const url = await this.#startOne(part);
-    await admit(this.#plan, node, await this.#dependencies.peerIdIn(node.dataDirectory));
-    return `${node.title} is up at ${url}, and catches up; it votes after: freehold members promote ${name} --url ${url}`;
+    await this.#askMembers();
+    this.#refuseRemoved(node);
+    let known = this.#nodes.find(({ planned }) => planned.name === name);
+    if (known !== undefined && known.part.state !== 'down' && this.#roster.standing(name) !== 'joining')
+      throw new CommandError(`${name} runs already`);
+    this.#roster.join(name);
+    if (known === undefined) {
+      known = this.#nodePart(node);
+      this.#nodes.push(known);
+      this.#nodes.sort(byName);
+    }
+    if (known.part.state === 'down') {
+      await this.#writeNodeFiles([node]);
+      await this.#connect(node);
+      await this.#startOne(known.part);
+    }
+    const others = this.#nodes
+      .filter(({ part, planned }) => part.state === 'up' && planned.name !== name)
+      .map(({ planned }) => planned);
+    await admit(this.#plan, node, {
+      peerId: await this.#dependencies.peerIdIn(node.dataDirectory),
+      others,
+    });
+    await this.#askMembers();
+    return `${node.title} is up at ${node.httpUrl}, and catches up; it votes after: freehold members promote ${name} --url ${node.httpUrl}`;
+  }
+
+  async #prepareToRevive(node: PlannedNode): Promise<void> {
+    await this.#askMembers();
+    this.#refuseRemoved(node);
+    // Somebody may have let it in again by hand.
+    if (!existsSync(node.configFile)) await this.#writeNodeFiles([node]);
+    await this.#connect(node);
+  }
+
+  #refuseRemoved(node: PlannedNode): void {
+    if (this.#roster.standing(node.name) !== 'removed') return;
+    const { freeName } = this.#roster;
+    const instead =
+      freeName === undefined ? '' : ` For another one in its place: npm run freehold -- dev add ${freeName}`;
+    throw new CommandError(
+      `${node.title} was removed from the cluster, and the others do not let it in. Its data stays in ${node.directory}.${instead}`,
+    );
+  }
+
+  async #connect(node: PlannedNode): Promise<void> {
+    if (this.#peerProxy === undefined) return;
+    await this.#peerProxy.add(node);
+    this.#linkFaults.add(node.name);
   }
 
   async #writeNodeFiles(nodes: readonly PlannedNode[]): Promise<void> {
     const systemOfRecordUrl = this.#systemOfRecordUrl;
+    const all = this.#nodes.map(({ planned }) => planned);
     const peerIds = new Map<string, string>();
-    for (const node of new Set([...this.#plan.nodes, ...nodes]))
-      peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
+    for (const node of all) peerIds.set(node.name, await this.#dependencies.peerIdIn(node.dataDirectory));
     for (const node of nodes) {
-      writeNodeFile({ plan: this.#plan, settings: this.#settings, node, peerIds, systemOfRecordUrl });
+      // Founders stay: the file is what a cluster is founded with. Who joined is there so that it can be found.
+      const members = all.filter(
+        (one) => one === node || one.founds || this.#roster.standing(one.name) !== 'removed',
+      );
+      const input = { plan: this.#plan, settings: this.#settings, node, members, peerIds, systemOfRecordUrl };
+      writeNodeFile(input);
       try {
         loadConfig(node.configFile);
       } catch (error) {
@@ -218,6 +316,10 @@ export class Supervisor {
         throw new UsageError(error instanceof Error ? error.message : String(error));
       }
     }
+  }
+
+  #nodePart(planned: PlannedNode): NodePart {
+    return { planned, part: this.#part(planned, this.#profiling(planned)) };
   }
 
   #part(planned: PlannedPart, nodeArguments: readonly string[] = []): Part {
@@ -230,6 +332,10 @@ export class Supervisor {
     if (profileDirectory === undefined) return [];
     return ['--cpu-prof', `--cpu-prof-dir=${join(profileDirectory, node.name)}`];
   }
+}
+
+function statusLine(name: string, state: string, pid: string, remark = ''): string {
+  return `${name.padEnd(8)} ${state.padEnd(8)} ${pid.padEnd(8)} ${remark}`.trimEnd();
 }
 
 export function withoutPassword(url: string): string {

@@ -55,16 +55,18 @@ export class Cluster {
   readonly nodeNames: readonly NodeName[] = ['n1', 'n2', 'n3'];
   readonly http = new JsonClient({ connectionsMax: 32 });
   readonly sandbox: SandboxBooks;
+  readonly #options: ClusterOptions;
   readonly #plan: Plan;
   readonly #databaseUrl: string;
-  readonly #process: ChildProcess;
-  readonly #output: () => string;
+  #process: ChildProcess;
+  #output: () => string;
   readonly #members: Map<string, string>;
 
   private constructor(
     options: ClusterOptions,
     { plan, process, output }: { plan: Plan; process: ChildProcess; output: () => string },
   ) {
+    this.#options = options;
     this.#plan = plan;
     this.#databaseUrl =
       options.databaseUrl ??
@@ -86,6 +88,21 @@ export class Cluster {
       if (!refused.includes('already in use')) break;
     }
     throw new Error(`the cluster did not start:\n${refused}`);
+  }
+
+  /** Ctrl-C, and the same command again in the same place. Gives what that printed. */
+  async restart(): Promise<string> {
+    await this.#end();
+    const started = await tryToStart(this.#options, this.#plan);
+    if (started.kind === 'ended') throw new Error(`the cluster did not start again:\n${started.output}`);
+    this.#process = started.process;
+    this.#output = started.output;
+    return started.output();
+  }
+
+  /** What `freehold dev ACTION` says to the running cluster. Rejects when it is refused. */
+  async dev(action: string, target?: string): Promise<string> {
+    return askControl(this.#plan.dataDirectory, { action, ...(target === undefined ? {} : { target }) });
   }
 
   /** Of every process, by name. */
@@ -244,6 +261,11 @@ export class Cluster {
   /** Ctrl-C. Rejects when the cluster does not drain and end as it should. The data goes unless `keep`. */
   async stop(options: { readonly keep?: boolean } = {}): Promise<void> {
     this.http.close();
+    await this.#end();
+    if (options.keep !== true) rmSync(this.#plan.dataDirectory, { recursive: true, force: true });
+  }
+
+  async #end(): Promise<void> {
     const ended = endOf(this.#process);
     this.#process.kill('SIGINT');
     const timer = setTimeout(() => this.#process.kill('SIGKILL'), stopTimeoutMs);
@@ -252,7 +274,6 @@ export class Cluster {
     if (how !== 0) throw new Error(`the cluster ended with ${String(how)}:\n${this.describe()}`);
     const leftPids = partsOf(this.#plan).filter((part) => existsSync(part.pidFile));
     if (leftPids.length > 0) throw new Error(`still there: ${leftPids.map((part) => part.name).join(', ')}`);
-    if (options.keep !== true) rmSync(this.#plan.dataDirectory, { recursive: true, force: true });
   }
 
   async #control(request: ControlRequest): Promise<void> {
