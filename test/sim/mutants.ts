@@ -110,7 +110,7 @@ export const mutants: readonly Mutant[] = [
     replace: 'progress.contactAt = state.now;',
     why: 'A late answer stretches the lease beyond the promise it rests on (C6).',
     caughtBy: ['linearizable read'],
-    seeds: { from: 103, count: 250, mode: 'safety' },
+    seeds: { from: 262, count: 250, mode: 'safety' },
   },
   {
     name: 'an emptied voter counts as one that remembers',
@@ -296,7 +296,7 @@ export const mutants: readonly Mutant[] = [
       '    await pending.markSynced(batch.map(({ order, revision }) => ({ orderId: order.id, revision })));\n    const { applied, parked } = await sor.applyOutcomes(batch);',
     why: 'What the system of record never got is not sent again.',
     caughtBy: ['system of record'],
-    seeds: { from: 247, count: 100, mode: 'liveness' },
+    seeds: { from: 102, count: 100, mode: 'liveness' },
   },
   {
     name: 'checkpoint past a gap',

@@ -27,7 +27,7 @@ export const retentionMutants: readonly Mutant[] = [
     replace: '        void listener;\n',
     why: 'Who jumps waits for ever for entries that nobody has any more (J13).',
     caughtBy: ['convergence', 'liveness', 'retention'],
-    seeds: { from: 14, count: 250, mode: 'liveness' },
+    seeds: { from: 382, count: 250, mode: 'liveness' },
   },
   {
     name: 'drive orders without asking what is forgotten',
