@@ -14,6 +14,9 @@ import { PGLiteSocketServer } from '@electric-sql/pglite-socket';
  *   E2  One process per data directory, or the two would destroy it.
  *   E3  A client that went silent in mid-transaction blocks all others, since there is but one session: it is
  *       disconnected, and its transaction rolled back, after `silentClientTimeoutMs`.
+ *   E4  A client that leaves between its messages leaves nothing of them to the others. The session skips whatever comes
+ *       after an error until the client's `Sync`, which a client that is gone does not send any more: all others would be
+ *       skipped, and never answered.
  */
 export interface EmbeddedOptions {
   readonly dataDirectory: string;
@@ -58,6 +61,7 @@ export async function startEmbeddedSystemOfRecord(options: EmbeddedOptions): Pro
       maxConnections: connectionsMax,
       idleTimeout: silentClientTimeoutMs,
     });
+    syncForThoseWhoLeave(server, database);
     await server.start();
     const opened = database;
     return {
@@ -98,6 +102,29 @@ async function openDurably(directory: string): Promise<PGlite> {
   // What creating the cluster wrote before the hook was there.
   await database.exec('CHECKPOINT');
   return database;
+}
+
+/** The message that ends what came before it, right or wrong. */
+const SYNC = Uint8Array.of(0x53, 0, 0, 0, 4);
+
+/** What the socket server keeps to itself of the queue that its clients share. */
+interface SharedQueue {
+  /** Whose message was the last to be carried out. */
+  readonly lastHandlerId: number | null;
+  /** Called for each client that leaves. */
+  clearTransactionIfNeeded: (handlerId: number) => Promise<void>;
+}
+
+/** E4. `pglite-socket` drops what a client that leaves had sent and was still to be carried out, its `Sync` included. */
+function syncForThoseWhoLeave(server: PGLiteSocketServer, database: PGlite): void {
+  const { queryQueue } = server as unknown as { readonly queryQueue: SharedQueue };
+  const rollBack = queryQueue.clearTransactionIfNeeded.bind(queryQueue);
+  queryQueue.clearTransactionIfNeeded = async (handlerId) => {
+    if (queryQueue.lastHandlerId === handlerId) {
+      await database.runExclusive(() => database.execProtocolRaw(SYNC));
+    }
+    await rollBack(handlerId);
+  };
 }
 
 /**

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startEmbeddedSystemOfRecord } from '../../node/reconcilers/embedded.ts';
@@ -73,6 +74,54 @@ it('goes on after a client vanished in mid-transaction or talked nonsense', asyn
   stranger.destroy();
   await server.close();
 }, 60_000);
+
+it.each([
+  ['after an error', [parse('nonsense')]],
+  ['after an error in a transaction', [query('BEGIN'), parse('nonsense')]],
+  ['before what it prepared', [query('BEGIN'), parse('SELECT 1')]],
+  ['within a message', [query('BEGIN'), parse('SELECT 1').subarray(0, 7)]],
+])(
+  'answers the others when a client leaves %s, before its Sync (E4)',
+  async (_, messages) => {
+    const server = await start();
+    const client = connect(Number(new URL(server.url).port), '127.0.0.1');
+    const parameters = Buffer.from('user\0postgres\0database\0postgres\0\0');
+    const head = Buffer.alloc(8);
+    head.writeInt32BE(head.length + parameters.length, 0);
+    head.writeInt32BE(3 << 16, 4);
+    for (const message of [Buffer.concat([head, parameters]), ...messages]) {
+      client.write(message);
+      await Promise.race([once(client, 'data'), delay(100)]);
+    }
+    client.destroy();
+    await delay(50);
+    const others = Array.from({ length: 3 }, () => sql(server.url, 'SELECT $1::integer AS n', [7]));
+    expect(await Promise.race([Promise.all(others), delay(5_000)])).toEqual([
+      [{ n: 7 }],
+      [{ n: 7 }],
+      [{ n: 7 }],
+    ]);
+    await server.close();
+  },
+  60_000,
+);
+
+function message(type: string, body: string, tail = Buffer.alloc(0)): Buffer {
+  const bytes = Buffer.concat([Buffer.from(`${body}\0`), tail]);
+  const head = Buffer.alloc(5);
+  head.write(type);
+  head.writeInt32BE(4 + bytes.length, 1);
+  return Buffer.concat([head, bytes]);
+}
+
+function query(text: string): Buffer {
+  return message('Q', text);
+}
+
+/** Of a statement without a name, whose parameters' types are for the server to find. */
+function parse(text: string): Buffer {
+  return message('P', `\0${text}`, Buffer.alloc(2));
+}
 
 /** The embedded server in a process of its own, to be killed. */
 function spawnEmbedded() {
