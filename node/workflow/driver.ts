@@ -358,9 +358,10 @@ export class Driver {
       // However long it takes: a step that fails for want of a majority writes no second one (W4).
       const patience = { ...provenance, timeoutMs: Infinity };
       const kept = log.append(folded, { type: 'paymentRequested', data: { attempt } }, 'quorum', patience);
-      loop.intention = { attempt, kept };
+      const intention = { attempt, kept };
+      loop.intention = intention;
       kept.catch(() => {
-        loop.intention = undefined;
+        if (loop.intention === intention) loop.intention = undefined;
       });
     }
     const late = Promise.withResolvers<never>();

@@ -35,7 +35,7 @@ import { Waiting } from './waiting.ts';
  */
 export type OrderServiceOptions = RegistrarOptions;
 
-export interface OrderServiceDependencies extends RegistrarDependencies {
+export interface OrderServiceDependencies extends Omit<RegistrarDependencies, 'arrivals'> {
   readonly ledger: Pick<Ledger, 'claim' | 'release' | 'stock' | 'lastSyncAt'>;
   readonly observer: WorkflowObserver;
   /** A name that nobody can guess or repeat. */
@@ -63,10 +63,10 @@ export function createOrderService(
   dependencies: OrderServiceDependencies,
 ): DrainableOrderService {
   const { environment, ledger, views, log, observer } = dependencies;
-  const registrar = createRegistrar(options, dependencies);
   /** Of orders: their end, and that they arrive here and are known to be settled. */
   const ends = new Waiting({ clock: environment.clock, views });
   const arrivals = new Waiting({ clock: environment.clock, views });
+  const registrar = createRegistrar(options, { ...dependencies, arrivals });
   let draining = false;
 
   return {
@@ -81,7 +81,7 @@ export function createOrderService(
       return registrar.registering;
     },
     get waiting() {
-      return ends.size + arrivals.size + registrar.waiting;
+      return ends.size + arrivals.size;
     },
     drain: async () => {
       draining = true;

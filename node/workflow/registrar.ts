@@ -15,7 +15,7 @@ import type { Membership, Views, WorkflowObserver } from './ports.ts';
 import { askFunction, type Accepted } from './pricing.ts';
 import { refusedByDeadline, refusedByJournal, tooLate, unavailable, type Refused } from './refusals.ts';
 import type { Supervisor } from './supervisor.ts';
-import { Waiting } from './waiting.ts';
+import type { Waiting } from './waiting.ts';
 
 /**
  * Makes orders of requests, each once: finds the order of a key, or registers one and learns whether that won. Owns what
@@ -37,6 +37,8 @@ export interface RegistrarDependencies {
   readonly ledger: Pick<Ledger, 'claim' | 'stock' | 'lastSyncAt'>;
   readonly functions: Pick<FunctionHost, 'callHttp'>;
   readonly views: Views;
+  /** Of orders: that they arrive here and are known to be settled. */
+  readonly arrivals: Waiting;
   readonly log: OrderLog;
   readonly driver: Driver;
   readonly supervisor: Supervisor;
@@ -52,8 +54,6 @@ export interface RegistrarDependencies {
 export interface Registrar {
   /** Orders whose registration is under way. */
   readonly registering: number;
-  /** Requests that wait for another one's registration. */
-  readonly waiting: number;
   /** Requests with one key that meet at this node share one registration; all but the first are replays. */
   register(orderId: string, fingerprint: string, asked: PlaceOrder, deadline: Deadline): Promise<Registered>;
   /** `own` is the order's registration: what comes next builds on it. */
@@ -74,7 +74,8 @@ const CLAIM_TIMEOUT_MS = 5_000;
 const NOTED_AGAIN_AFTER_MS = 50;
 
 export function createRegistrar(options: RegistrarOptions, dependencies: RegistrarDependencies): Registrar {
-  const { environment, journal, ledger, views, log, driver, supervisor, membership, observer } = dependencies;
+  const { environment, journal, ledger, views, arrivals, log, driver, supervisor, membership, observer } =
+    dependencies;
   const registrationTimeoutMs = options.registrationTimeoutMs ?? 3_000;
   const placing = new Map<
     string,
@@ -84,8 +85,6 @@ export function createRegistrar(options: RegistrarOptions, dependencies: Registr
   const accepting = new Map<string, Promise<void>>();
   /** Orders that were deferred here. Of some, something else has become since. */
   const deferrals = new Set<string>();
-  /** Of orders: that they arrive here and are known to be settled. */
-  const arrivals = new Waiting({ clock: environment.clock, views });
   let draining = false;
 
   return {
@@ -94,9 +93,6 @@ export function createRegistrar(options: RegistrarOptions, dependencies: Registr
     markAccepted,
     get registering() {
       return placing.size;
-    },
-    get waiting() {
-      return arrivals.size;
     },
     drain: async () => {
       draining = true;

@@ -38,6 +38,14 @@ export interface FlowNode {
   readonly retention: Retention | undefined;
 }
 
+/** What a shop of tests asks of its functions. */
+export const flowSettings = {
+  capture: 'after-reserve',
+  holdTtlMs: 1_000,
+  holdTtlMsMax: 60_000,
+  maxQuantity: 1_000,
+} as const;
+
 export class FlowCluster {
   readonly ids: readonly string[];
   readonly clock: VirtualClock;
@@ -147,12 +155,7 @@ export class FlowCluster {
       storage: storageOf(() => this.low.has(id)),
       ...(retention === undefined ? {} : { retention }),
     };
-    const settings = {
-      capture: 'after-reserve',
-      holdTtlMs: 1_000,
-      holdTtlMsMax: 60_000,
-      maxQuantity: 1_000,
-    } as const;
+    const settings = flowSettings;
     const driver = new Driver({ self: id, settings }, flow);
     const supervisor = new Supervisor(
       { takeOverAfterMs: 1_000, abandonAfterMs: 30_000 },

@@ -5,16 +5,10 @@ import { askFunction } from '../../node/workflow/pricing.ts';
 import { testEnvironment } from '../support/environment.ts';
 import { honestFunctions } from '../support/honest-functions.ts';
 import { seededRandom } from '../support/random.ts';
+import { flowSettings } from '../support/flow-cluster.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 const prices: Readonly<Record<string, number>> = { SAMPLE: 0, MUG: 600 };
-
-const settings = {
-  capture: 'after-reserve',
-  holdTtlMs: 1_000,
-  holdTtlMsMax: 60_000,
-  maxQuantity: 1_000,
-} as const;
 
 async function price(...skus: readonly string[]) {
   const environment = testEnvironment({ clock: new VirtualClock(), random: seededRandom(1) });
@@ -38,7 +32,7 @@ async function price(...skus: readonly string[]) {
       available: 9,
     }),
   };
-  const answer = await askFunction('ord_1', asked, settings, NO_DEADLINE, {
+  const answer = await askFunction('ord_1', asked, flowSettings, NO_DEADLINE, {
     environment,
     ledger,
     functions: honestFunctions(),
