@@ -14,6 +14,8 @@ const NEEDS_SOMEBODY: ReadonlySet<string> = new Set([
   'DISK_IO',
   'DISK_LOCKED',
   'LOG_DAMAGED',
+  'CORRUPT_RECORD',
+  'UNKNOWN_FORMAT',
   'IDENTITY_UNREADABLE',
 ]);
 

@@ -3,6 +3,7 @@ import { ConfigError } from '../../node/config.ts';
 import { CommandError, UsageError } from '../../node/cli/context.ts';
 import { exitCodeOf, textOf } from '../../node/cli/failures.ts';
 import { LifecycleError } from '../../node/lifecycle.ts';
+import { RecordError } from '../../store/disk/record.ts';
 import { DiskError, IdentityError, type DiskErrorCode } from '../../store/index.ts';
 import { LogDamagedError } from '../../store/ledger/raft-records.ts';
 
@@ -30,6 +31,8 @@ describe('the exit code', () => {
 
   it.each([
     ['a damaged log of the ledger', notStarted(new LogDamagedError('why')), 70],
+    ['a damaged record', notStarted(new RecordError('CORRUPT_RECORD', 'key', 'why')), 70],
+    ['a record of a newer program', notStarted(new RecordError('UNKNOWN_FORMAT', 'key', 'why')), 70],
     ['an identity that cannot be used', new IdentityError('/data/identity.key', new Error('why')), 70],
     ['a wrong configuration', new ConfigError('freehold.yaml', ['why']), 2],
     ['a command that cannot be meant', new UsageError('why'), 2],
